@@ -1,0 +1,9 @@
+"""The one base class of errors that a user can mend."""
+
+
+class CourseError(Exception):
+    """Bad input or a broken set-up: the message says what was found, what was expected, what to do.
+
+    The command line prints the message alone and exits with status 1; any other exception is a
+    defect of the course and keeps its traceback.
+    """
