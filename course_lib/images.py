@@ -1,0 +1,385 @@
+"""Pictures in and out: files, arrays, tensors, patches, and the sets that the course uses.
+
+At the edge of the library an image is ``uint8 (H, W, 3)`` sRGB; inside, a tensor is
+``float32 (B, 3, H, W)`` in [0, 1]. Everything else is converted here, or refused by name.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pooch
+import requests
+import torch
+from PIL import Image, ImageCms, ImageOps
+from tqdm.auto import tqdm
+
+from course_lib.errors import CourseError
+from course_lib.paths import atomic_write, data_dir
+
+MAX_PIXELS = 2**26
+
+# Formats read; Pillow knows more, among them some that start other programs.
+_READ_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "JPEG2000", "TIFF", "BMP", "PPM", "GIF")
+_WRITE_OPTIONS = {
+    ".png": {"format": "PNG"},
+    ".webp": {"format": "WEBP", "lossless": True},
+    ".tif": {"format": "TIFF", "compression": "tiff_deflate"},
+    ".tiff": {"format": "TIFF", "compression": "tiff_deflate"},
+    ".bmp": {"format": "BMP"},
+    ".ppm": {"format": "PPM"},
+}
+
+# scikit-image carries these in its package; none of them was ever a JPEG.
+PHOTOGRAPHS = {
+    "astronaut": "astronaut.png",  # 512×512, E. Collins, NASA, public domain
+    "coffee": "coffee.png",  # 400×600, R. Michel, CC0
+    "chelsea": "chelsea.png",  # 300×451, a cat, S. van der Walt, CC0
+    "motorcycle": "motorcycle_left.png",  # 500×741, Middlebury stereo set, CC0
+}
+IMAGE_SETS = ("kodak", "train", "valid")
+_IMAGE_SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".ppm", ".avif"}
+
+
+class ImageError(CourseError, ValueError):
+    """Not a picture, or not one that the course can use."""
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read a picture as ``uint8 (H, W, 3)`` sRGB.
+
+    The camera's rotation and an embedded colour profile are applied, grey becomes three equal
+    channels, transparency is laid on white, 16 bits are rounded to 8.
+
+    Raises:
+        ImageError: missing, unreadable, no picture, animated, or over 2^26 pixels (found before
+            any pixel is decoded).
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"Cannot read {path}: {error.strerror}. Check the path.") from error
+    return _decode(content, str(path))
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write ``uint8 (H, W, 3)`` without loss, in the format that the file's ending names.
+
+    The file appears whole or not at all.
+
+    Raises:
+        ImageError: not an image, or an ending that is not .png, .webp, .tif, .bmp or .ppm: other
+            formats would lose quality once more.
+        CourseError: the place cannot be written.
+    """
+    path = Path(path)
+    options = _WRITE_OPTIONS.get(path.suffix.lower())
+    if options is None:
+        raise ImageError(
+            f"Cannot write {path}: its ending is {path.suffix or 'missing'!r}; expected one that "
+            f"keeps every pixel: {', '.join(_WRITE_OPTIONS)}."
+        )
+    buffer = BytesIO()
+    try:
+        Image.fromarray(as_rgb8(image)).save(buffer, **options)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"Cannot write {path}: {error}. PNG takes every size.") from error
+    atomic_write(path, buffer.getvalue())
+
+
+def as_rgb8(array: np.ndarray) -> np.ndarray:
+    """Any usual picture array as ``uint8 (H, W, 3)``.
+
+    Accepts (H, W) grey, (H, W, 1) grey, (H, W, 2) grey with alpha, (H, W, 3) and (H, W, 4) with
+    alpha; uint8, uint16 (over its full range), bool, and floats in [0, 1]. Transparency is laid
+    on white.
+
+    Raises:
+        ImageError: anything else, by name.
+    """
+    if not isinstance(array, np.ndarray):
+        raise ImageError(
+            f"Got {type(array).__name__}; expected a NumPy array (H, W, 3). "
+            "Tensors go through to_image, files through read_image."
+        )
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or array.size == 0:
+        hint = ""
+        if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+            hint = " Channels come last here: array.transpose(1, 2, 0)."
+        raise ImageError(
+            f"Got an array of shape {array.shape}; expected (H, W) or (H, W, 1 to 4 channels) "
+            f"with at least one pixel.{hint}"
+        )
+    check_size(*array.shape[:2])
+    array = _to_8_bits(array)
+    channels = array.shape[2]
+    if channels in (2, 4):
+        color, alpha = array[..., :-1].astype(np.uint32), array[..., -1:].astype(np.uint32)
+        array = ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    if channels in (1, 2):
+        array = np.repeat(array, 3, axis=2)
+    return np.ascontiguousarray(array)
+
+
+def check_size(height: int, width: int) -> None:
+    """Refuse pictures of no pixels or of more than 2^26.
+
+    Raises:
+        ImageError: the size is out of bounds.
+    """
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise ImageError(
+            f"The picture has {height}×{width} pixels; expected 1 to {MAX_PIXELS:,}. "
+            "Scale it down, or cut it into parts."
+        )
+
+
+def to_tensor(image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+    """``uint8 (H, W, 3)`` as ``float32 (1, 3, H, W)`` in [0, 1]."""
+    pixels = torch.from_numpy(as_rgb8(image)).to(device)
+    return pixels.permute(2, 0, 1)[None].float() / 255
+
+
+def to_image(tensor: torch.Tensor) -> np.ndarray:
+    """``float (1, 3, H, W)`` or ``(3, H, W)`` as ``uint8 (H, W, 3)``: clamped to [0, 1], rounded.
+
+    Raises:
+        ImageError: another shape, an integer tensor, or values that are not finite.
+    """
+    if tensor.ndim == 4 and len(tensor) == 1:
+        tensor = tensor[0]
+    if tensor.ndim != 3 or tensor.shape[0] != 3 or not tensor.is_floating_point():
+        raise ImageError(
+            f"Got a tensor {tensor.dtype} of shape {tuple(tensor.shape)}; expected floats of "
+            "shape (1, 3, H, W) or (3, H, W)."
+        )
+    tensor = tensor.detach().float()
+    if not torch.isfinite(tensor).all():
+        raise ImageError("The tensor has values that are NaN or infinite; expected [0, 1].")
+    pixels = (tensor.clamp(0, 1) * 255).round().to(torch.uint8)
+    return pixels.permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def random_patches(
+    images: Sequence[np.ndarray], size: int, count: int, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """``count`` square patches as ``uint8 (count, 3, size, size)``.
+
+    Every position in every picture is equally likely, so large pictures give more patches.
+
+    Raises:
+        ImageError: no images, or one that is smaller than a patch.
+    """
+    if not images or size < 1 or count < 0:
+        raise ImageError(
+            f"Got {len(images)} images for {count} patches of {size}×{size}; expected at least "
+            "one image and one pixel."
+        )
+    images = [as_rgb8(image) for image in images]
+    rows, columns = torch.tensor([image.shape[:2] for image in images]).T - size + 1
+    if min(rows.min(), columns.min()) < 1:
+        smallest = min((image.shape[:2] for image in images), key=min)
+        raise ImageError(
+            f"Cannot cut {size}×{size} patches from a picture of {smallest[0]}×{smallest[1]}. "
+            "Use smaller patches, or leave that picture out."
+        )
+    last = torch.cumsum(rows * columns, 0)  # positions are numbered through all pictures
+    position = torch.randint(int(last[-1]), (count,), generator=generator)
+    chosen = torch.searchsorted(last, position, right=True)
+    position -= (last - rows * columns)[chosen]
+    top, left = position // columns[chosen], position % columns[chosen]
+    patches = torch.empty((count, 3, size, size), dtype=torch.uint8)
+    for patch, index, y, x in zip(patches, chosen, top.tolist(), left.tolist(), strict=True):
+        cut = images[index][y : y + size, x : x + size]
+        patch.copy_(torch.from_numpy(cut).permute(2, 0, 1))
+    return patches
+
+
+def photograph(name: str) -> np.ndarray:
+    """One of the photographs that come with scikit-image, as ``uint8 (H, W, 3)``.
+
+    Raises:
+        ImageError: the name is not in `PHOTOGRAPHS`.
+    """
+    if name not in PHOTOGRAPHS:
+        raise ImageError(f"No photograph {name!r}; expected one of {', '.join(PHOTOGRAPHS)}.")
+    import skimage.data
+
+    return read_image(Path(skimage.data.__file__).parent / PHOTOGRAPHS[name])
+
+
+def image_set(name: str | Path) -> list[Path]:
+    """The files of an image set, sorted: "kodak", "train", "valid", or a folder of pictures.
+
+    The three sets come from the folder ``COURSE_IMAGES`` (with ``kodak/``, ``train/`` and
+    ``valid/`` in it), or are downloaded once to ``data/images/`` and verified. Kodak is for
+    reporting only; choose on valid, train on train.
+
+    Raises:
+        ImageError: no such set or folder, no pictures in it, offline, or a wrong hash.
+    """
+    if name not in IMAGE_SETS:
+        folder = Path(name)
+        if not folder.is_dir():
+            raise ImageError(
+                f"No image set {str(name)!r}; expected {', '.join(IMAGE_SETS)}, or a folder."
+            )
+        return _pictures_in(folder)
+    configured = os.environ.get("COURSE_IMAGES")
+    if configured:
+        return _pictures_in(Path(configured).expanduser() / name)
+    return download_set(name)
+
+
+def download_set(name: str) -> list[Path]:
+    """Download what is missing of "kodak", "train" or "valid"; returns all files, sorted.
+
+    A file appears under ``data/images/`` only when its SHA-256 is the one in
+    ``data/downloads.json``: that of the file for Kodak, that of the decoded pixels for CID22.
+
+    Raises:
+        ImageError: offline, an address that does not answer, or a wrong hash (nothing is kept).
+    """
+    table = download_table()[name]
+    folder = data_dir() / "images" / name
+    missing = [file for file in table["files"] if not (folder / file).is_file()]
+    if missing:
+        with ThreadPoolExecutor(8) as pool:
+            downloads = pool.map(lambda file: _download(name, table, file, folder), missing)
+            for _ in tqdm(downloads, total=len(missing), desc=f"Downloading {name}"):
+                pass
+    return [folder / file for file in sorted(table["files"])]
+
+
+def download_table() -> dict:
+    """What can be downloaded: set → base_url, licence, files with address and SHA-256."""
+    return json.loads((data_dir() / "downloads.json").read_text())
+
+
+def is_genuine(path: Path, entry: dict) -> bool:
+    """Whether a downloaded file has the hash that the table states."""
+    if "sha256" in entry:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"]
+    try:
+        pixels = read_image(path)
+    except ImageError:
+        return False
+    return hashlib.sha256(pixels.tobytes()).hexdigest() == entry["sha256_of_pixels"]
+
+
+def _download(name: str, table: dict, file: str, folder: Path) -> None:
+    url = table["base_url"] + table["files"][file]["path"]
+    help_text = (
+        f"Connect and try again, or set COURSE_IMAGES to a folder that has {name}/ with the "
+        "pictures in it. The lectures and tests run without them."
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            downloader = pooch.HTTPDownloader(timeout=30)
+            arrived = Path(pooch.retrieve(url, None, file, scratch, downloader=downloader))
+            if not is_genuine(arrived, table["files"][file]):
+                raise ImageError(
+                    f"{url} is not the picture that was expected: its SHA-256 differs from "
+                    f"data/downloads.json. Nothing was kept. {help_text}"
+                )
+            os.replace(arrived, folder / file)
+    except requests.RequestException as error:
+        raise ImageError(f"Cannot download {url}: {error}. {help_text}") from error
+    except OSError as error:
+        raise ImageError(
+            f"Cannot write the pictures to {folder}: {error.strerror}. Free space there and allow "
+            "writing, or set COURSE_IMAGES to a folder that has them."
+        ) from error
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    try:
+        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
+    except OSError as error:
+        raise ImageError(
+            f"Cannot open the folder {folder}: {error.strerror}. COURSE_IMAGES must name a folder "
+            f"with {', '.join(IMAGE_SETS)} in it; unset it to download the pictures."
+        ) from error
+    if not files:
+        raise ImageError(f"No pictures in {folder}; expected files such as kodim01.png.")
+    return files
+
+
+def _decode(content: bytes, name: str) -> np.ndarray:
+    """The bytes of a picture file as ``uint8 (H, W, 3)``; ``name`` is for messages."""
+    try:
+        with Image.open(BytesIO(content), formats=_READ_FORMATS) as picture:
+            check_size(picture.height, picture.width)
+            frames = getattr(picture, "n_frames", 1)
+            if frames > 1 and picture.format != "MPO":  # a phone's MPO: previews beside a JPEG
+                raise ImageError(f"it has {frames} frames; expected a single picture")
+            return as_rgb8(_pixels(ImageOps.exif_transpose(picture)))
+    except ImageError as error:
+        raise ImageError(f"Cannot use {name}: {error}") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"Cannot use {name}: {error}. Expected at most {MAX_PIXELS:,} pixels."
+        ) from error
+    except Exception as error:  # Pillow raises many kinds on damaged files
+        reason = "" if isinstance(error, Image.UnidentifiedImageError) else f" ({error})"
+        raise ImageError(
+            f"{name} is not a picture, or a damaged one{reason}. Expected one of "
+            f"{', '.join(_READ_FORMATS)}."
+        ) from error
+
+
+def _pixels(picture: Image.Image) -> np.ndarray:
+    """The pixels of an upright picture as an array that `as_rgb8` takes, in sRGB."""
+    if picture.mode.startswith("I"):  # 16-bit grey, which Pillow may widen to 32
+        levels = np.asarray(picture).astype(np.int64)
+        if levels.min() < 0 or levels.max() > 65535:
+            raise ImageError(
+                f"its levels go from {levels.min()} to {levels.max()}; expected 16 bits"
+            )
+        return levels.astype(np.uint16)
+    if picture.mode == "F":
+        raise ImageError(
+            "it has floating-point levels without a stated range; expected 8 or 16 bits"
+        )
+    transparent = "A" in picture.getbands() or "transparency" in picture.info
+    mode = "RGBA" if transparent else "RGB"
+    profile = picture.info.get("icc_profile")
+    if profile and picture.mode in ("RGB", "RGBA", "CMYK", "L"):
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(profile))
+            converted = ImageCms.profileToProfile(
+                picture, source, ImageCms.createProfile("sRGB"), outputMode=mode
+            )
+            return np.asarray(converted)
+        except ImageCms.PyCMSError:
+            pass  # a broken profile: take the levels as they are, as viewers do
+    return np.asarray(picture.convert(mode))
+
+
+def _to_8_bits(array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == bool:
+        return array.astype(np.uint8) * 255
+    if array.dtype == np.uint16:
+        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if np.issubdtype(array.dtype, np.floating):
+        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+            raise ImageError(
+                f"Got {array.dtype} levels from {array.min()} to {array.max()}; expected floats "
+                "in [0, 1]. Divide by the largest possible level, or clip."
+            )
+        return np.rint(array * 255).astype(np.uint8)
+    raise ImageError(
+        f"Got levels of type {array.dtype}; expected uint8, uint16, bool, or floats in [0, 1]."
+    )

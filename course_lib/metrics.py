@@ -1,0 +1,157 @@
+"""How close, and how small: distortion of a decoded picture, its rate, and the distance of curves.
+
+Images are ``uint8 (H, W, 3)``, as they come out of a file: every figure of the course is measured
+after rounding to 8 bits.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from pytorch_msssim import ms_ssim as _ms_ssim
+from pytorch_msssim import ssim as _ssim
+from scipy.interpolate import PchipInterpolator
+
+from course_lib.errors import CourseError
+
+MS_SSIM_MIN_SIDE = 161  # five scales, each halved, still have to hold an 11×11 window
+
+
+class MetricError(CourseError, ValueError):
+    """Images or curves that cannot be compared."""
+
+
+def mse(image: np.ndarray, other: np.ndarray) -> float:
+    """Mean squared error over all pixels and channels, in squared 8-bit levels."""
+    _check_pair(image, other)
+    difference = image.astype(np.float64) - other.astype(np.float64)
+    return float(np.mean(difference**2))
+
+
+def psnr(image: np.ndarray, other: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB, 10 · log10(255² / MSE); infinite for equal images."""
+    error = mse(image, other)
+    return float(10 * np.log10(255**2 / error)) if error > 0 else float("inf")
+
+
+def ssim(image: np.ndarray, other: np.ndarray) -> float:
+    """Structural similarity, mean over channels; 1 for equal images.
+
+    Gaussian window 11×11 of σ 1.5. Source: Wang et al., "Image quality assessment: from error
+    visibility to structural similarity", 2004.
+
+    Raises:
+        MetricError: a side is shorter than the window.
+    """
+    _check_pair(image, other, min_side=11)
+    return float(_ssim(_as_float(image), _as_float(other), data_range=255))
+
+
+def ms_ssim(image: np.ndarray, other: np.ndarray) -> float:
+    """Multi-scale structural similarity, mean over channels; 1 for equal images.
+
+    Source: Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality
+    assessment", 2003.
+
+    Raises:
+        MetricError: a side is shorter than 161 pixels, too few for five scales.
+    """
+    _check_pair(image, other, min_side=MS_SSIM_MIN_SIDE)
+    return float(_ms_ssim(_as_float(image), _as_float(other), data_range=255))
+
+
+def ms_ssim_db(value: float) -> float:
+    """MS-SSIM in dB, -10 · log10(1 - MS-SSIM), which spreads out the values close to 1."""
+    if not value <= 1:
+        raise MetricError(f"Got an MS-SSIM of {value}; expected at most 1.")
+    return float(-10 * np.log10(1 - value)) if value < 1 else float("inf")
+
+
+def bits_per_pixel(num_bytes: int, height: int, width: int) -> float:
+    """Rate of a file of ``num_bytes`` bytes in bits per pixel of the original image."""
+    if num_bytes < 0 or height < 1 or width < 1:
+        raise MetricError(
+            f"Got {num_bytes} bytes for {height}×{width} pixels; expected at least 0 bytes and "
+            "1×1 pixels."
+        )
+    return 8 * num_bytes / (height * width)
+
+
+def bd_rate(
+    anchor_bpp: ArrayLike, anchor_quality: ArrayLike, bpp: ArrayLike, quality: ArrayLike
+) -> float:
+    """Bjøntegaard delta rate: the mean difference in rate at equal quality, in percent.
+
+    Negative: the second codec needs fewer bits than the anchor. ln(bpp) is interpolated over
+    quality by PCHIP and averaged over the qualities that both curves reach.
+
+    Args:
+        anchor_bpp, bpp: rates of each curve, at least two, positive.
+        anchor_quality, quality: what they reach, in dB (PSNR, or MS-SSIM by `ms_ssim_db`).
+
+    Raises:
+        MetricError: curves too short, not finite, not rising, or without common qualities.
+
+    Source: Bjøntegaard, "Calculation of average PSNR differences between RD-curves", VCEG-M33,
+    2001; PCHIP as in the JCT-VC common test conditions.
+
+    >>> round(bd_rate([0.2, 0.4, 0.8], [30, 33, 36], [0.1, 0.2, 0.4], [30, 33, 36]), 6)
+    -50.0
+    """
+    anchor = _curve("anchor curve", anchor_bpp, anchor_quality)
+    tested = _curve("tested curve", bpp, quality)
+    low = max(anchor.x[0], tested.x[0])
+    high = min(anchor.x[-1], tested.x[-1])
+    if not low < high:
+        raise MetricError(
+            f"The curves share no quality: the anchor reaches {anchor.x[0]:.2f} to "
+            f"{anchor.x[-1]:.2f} dB, the tested one {tested.x[0]:.2f} to {tested.x[-1]:.2f} dB. "
+            "Add rates until they overlap."
+        )
+    difference = (tested.integrate(low, high) - anchor.integrate(low, high)) / (high - low)
+    return float(100 * np.expm1(difference))
+
+
+def _curve(name: str, bpp: ArrayLike, quality: ArrayLike) -> PchipInterpolator:
+    """ln(bpp) as a smooth function of quality."""
+    bpp, quality = np.asarray(bpp, np.float64), np.asarray(quality, np.float64)
+    if bpp.ndim != 1 or bpp.shape != quality.shape or len(bpp) < 2:
+        raise MetricError(
+            f"The {name} has rates of shape {bpp.shape} and qualities of shape {quality.shape}; "
+            "expected two lists of the same length, at least 2."
+        )
+    if not (np.isfinite(bpp).all() and np.isfinite(quality).all() and (bpp > 0).all()):
+        raise MetricError(f"The {name} has a rate or a quality that is not finite and positive.")
+    order = np.argsort(bpp)
+    bpp, quality = bpp[order], quality[order]
+    if not ((np.diff(bpp) > 0).all() and (np.diff(quality) > 0).all()):
+        raise MetricError(
+            f"The {name} does not rise: each higher rate must bring a higher quality. "
+            "Remove repeated points and those that a cheaper one beats."
+        )
+    return PchipInterpolator(quality, np.log(bpp))
+
+
+def _check_pair(image: np.ndarray, other: np.ndarray, min_side: int = 1) -> None:
+    for array in (image, other):
+        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array)
+        if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
+            raise MetricError(
+                f"Got {found}; expected a uint8 image (H, W, 3). Convert tensors by "
+                "course_lib.images.to_image, other arrays by as_rgb8."
+            )
+        if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+            raise MetricError(f"Got an image of shape {array.shape}; expected (H, W, 3).")
+    if image.shape != other.shape:
+        raise MetricError(
+            f"Got images of {image.shape} and {other.shape}; expected two of the same shape. "
+            "Crop one to the other."
+        )
+    if min(image.shape[:2]) < min_side:
+        raise MetricError(
+            f"Got an image of {image.shape[0]}×{image.shape[1]} pixels; this metric needs at "
+            f"least {min_side} on each side. Use psnr for smaller ones."
+        )
+
+
+def _as_float(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
