@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -127,7 +128,7 @@ def as_rgb8(array: np.ndarray) -> np.ndarray:
         array = ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     if channels in (1, 2):
         array = np.repeat(array, 3, axis=2)
-    return np.ascontiguousarray(array)
+    return np.require(array, requirements=["C", "W"])
 
 
 def check_size(height: int, width: int) -> None:
@@ -318,7 +319,10 @@ def _pictures_in(folder: Path) -> list[Path]:
 def _decode(content: bytes, name: str) -> np.ndarray:
     """The bytes of a picture file as ``uint8 (H, W, 3)``; ``name`` is for messages."""
     try:
-        with Image.open(BytesIO(content), formats=_READ_FORMATS) as picture:
+        with (
+            warnings.catch_warnings(action="ignore"),  # of doubtful files, which are judged here
+            Image.open(BytesIO(content), formats=_READ_FORMATS) as picture,
+        ):
             check_size(picture.height, picture.width)
             frames = getattr(picture, "n_frames", 1)
             if frames > 1 and picture.format != "MPO":  # a phone's MPO: previews beside a JPEG
@@ -361,7 +365,7 @@ def _pixels(picture: Image.Image) -> np.ndarray:
                 picture, source, ImageCms.createProfile("sRGB"), outputMode=mode
             )
             return np.asarray(converted)
-        except ImageCms.PyCMSError:
+        except (ImageCms.PyCMSError, OSError):
             pass  # a broken profile: take the levels as they are, as viewers do
     return np.asarray(picture.convert(mode))
 

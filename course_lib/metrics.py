@@ -154,4 +154,4 @@ def _check_pair(image: np.ndarray, other: np.ndarray, min_side: int = 1) -> None
 
 
 def _as_float(image: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    return torch.tensor(image).permute(2, 0, 1)[None].float()

@@ -1,5 +1,6 @@
 """Where the course keeps its data: the clone's ``data/`` folder, or ``COURSE_DATA``."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -42,4 +43,5 @@ def atomic_write(path: Path, content: bytes) -> None:
             "and allow writing."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
