@@ -32,7 +32,9 @@ def _add_info(commands) -> None:
 
 
 def _info(options) -> int:
-    raise CourseError("not built yet")
+    from course_lib.info import report
+
+    print(report())
 
 
 def _add_notebooks(commands) -> None:
