@@ -1,0 +1,231 @@
+"""One look for every picture of the course: style, one colour per codec, figures with alt text."""
+
+import base64
+import html
+import textwrap
+from collections.abc import Sequence
+from io import BytesIO
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from course_lib.errors import CourseError
+from course_lib.images import as_rgb8
+
+_DPI = 100  # one CSS pixel of a figure is 1/100 inch
+_MAX_WIDTH = 1000  # pixels: the width of a projected notebook cell
+_CHART_SCALE = 2
+
+# Colours after Okabe & Ito (2008), darkened and extended where a name needs its own. Colour never
+# stands alone: each codec has its own marker, classic codecs are dashed and hollow, learned ones
+# solid and filled.
+_CLASSIC = {
+    "jpeg-plain": ("#999999", "x", "JPEG, default settings"),
+    "jpeg": ("#000000", "s", "JPEG"),
+    "jpeg2000": ("#0072B2", "D", "JPEG 2000"),
+    "webp": ("#56B4E9", "^", "WebP"),
+    "avif": ("#6A51A3", "v", "AVIF"),
+}
+_LEARNED = {
+    "autoencoder": ("#8C510A", "p", "Autoencoder"),
+    "balle2017": ("#D55E00", "o", "Ballé 2017"),
+    "theis2017": ("#E69F00", "P", "Theis 2017"),
+    "agustsson2017": ("#CC79A7", "X", "Agustsson 2017"),
+    "rippel2017": ("#882255", "*", "Rippel 2017"),
+    "toderici2016": ("#44AA99", "h", "Toderici 2016"),
+    "toderici2017": ("#006D4B", ">", "Toderici 2017"),
+    "minnen2017": ("#999933", "d", "Minnen 2017"),
+}
+_MS_SSIM = "-ms-ssim"  # the same system, trained for MS-SSIM
+CODEC_COLORS = {name: color for name, (color, _, _) in (_CLASSIC | _LEARNED).items()}
+
+
+class PlotError(CourseError, ValueError):
+    """A figure that cannot be drawn or shown as asked."""
+
+
+def use_course_style() -> None:
+    """Set matplotlib's defaults: 8×4.5 inches, type that a projector shows, a light grid."""
+    plt.rcParams.update(
+        {
+            "figure.figsize": (8, 4.5),
+            "figure.dpi": _DPI,
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "font.size": 13,
+            "axes.titlesize": 15,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "axes.prop_cycle": plt.cycler(
+                color=["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+            ),
+            "grid.alpha": 0.3,
+            "lines.linewidth": 2.2,
+            "lines.markersize": 7,
+            "legend.frameon": False,
+            "image.interpolation": "nearest",
+            "image.cmap": "viridis",
+        }
+    )
+
+
+def codec_style(name: str, published: bool = False) -> dict:
+    """Arguments of ``axes.plot`` that draw a codec alike in every figure of the course.
+
+    ``name`` is a codec's name in `course_lib.codecs`, also with "-ms-ssim". ``published`` is for
+    the curve that a paper reports, which stands beside ours: same colour, dotted, unfilled.
+
+    >>> codec_style("balle2017")["label"]
+    'Ballé 2017'
+
+    Raises:
+        PlotError: there is no style for that name.
+    """
+    base = name.removesuffix(_MS_SSIM)
+    if base not in CODEC_COLORS:
+        raise PlotError(
+            f"No style for the codec {name!r}; expected one of {', '.join(CODEC_COLORS)}, "
+            f"or one of these with {_MS_SSIM!r}. Give a new codec its line in course_lib/plots.py."
+        )
+    classic = base in _CLASSIC
+    color, marker, label = (_CLASSIC | _LEARNED)[base]
+    if base != name:
+        label += " for MS-SSIM"
+    linestyle = "--" if classic else "-" if base == name else "-."
+    return {
+        "color": color,
+        "marker": marker,
+        "linestyle": ":" if published else linestyle,
+        "markerfacecolor": "white" if classic or published else color,
+        "markeredgecolor": color,
+        "label": f"{label}, published" if published else label,
+    }
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display a figure with a description for readers who do not see it, and close it.
+
+    The output is HTML, since neither JupyterLab nor nbconvert pass a description on to
+    ``image/png``; frontends without HTML print the description.
+
+    Raises:
+        PlotError: ``alt`` is empty.
+    """
+    if not isinstance(alt, str) or not alt.strip():
+        plt.close(figure)
+        raise PlotError(
+            f"The figure's description is {alt!r}; expected a sentence or two that say what the "
+            'picture shows: show(figure, alt="JPEG has blocks, JPEG 2000 has none").'
+        )
+    width = round(figure.get_figwidth() * figure.dpi)
+    source = base64.b64encode(figure_png(figure)).decode()
+    image = (
+        f'<img src="data:image/png;base64,{source}" width="{width}" '
+        f'style="max-width: 100%; height: auto" alt="{html.escape(alt)}">'
+    )
+    display({"text/html": image, "text/plain": alt}, raw=True)
+
+
+def show_images(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str] | None = None,
+    *,
+    alt: str,
+    title: str = "",
+    columns: int | None = None,
+    zoom: int | None = None,
+) -> None:
+    """Display pictures side by side, every pixel a square block: `tile_images`, then `show`."""
+    show(tile_images(images, titles, title=title, columns=columns, zoom=zoom), alt)
+
+
+def tile_images(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str] | None = None,
+    *,
+    title: str = "",
+    columns: int | None = None,
+    zoom: int | None = None,
+) -> Figure:
+    """A figure of pictures side by side, as ``uint8 (H, W, 3)`` or anything that `as_rgb8` takes.
+
+    ``title`` says what the figure shows, ``titles`` name the pictures. Each pixel becomes
+    ``zoom``×``zoom`` pixels of the figure; by default as large as 1000 pixels of width allow.
+
+    Raises:
+        PlotError: no images, or not one title for each.
+        ImageError: not a picture.
+    """
+    images = [as_rgb8(np.asarray(image)) for image in images]
+    titles = [""] * len(images) if titles is None else list(titles)
+    if not images or len(titles) != len(images):
+        raise PlotError(
+            f"Got {len(titles)} titles for {len(images)} images; expected at least one image, and "
+            "one title for each."
+        )
+    columns = min(columns or len(images), len(images))
+    rows = -(-len(images) // columns)
+    height, width = np.max([image.shape[:2] for image in images], axis=0)
+    gap, line_height = 8, 21  # pixels
+    zoom = zoom or max(1, int((_MAX_WIDTH - gap) // columns - gap) // int(width))
+    height, width = int(height) * zoom, int(width) * zoom
+
+    # A title is wrapped to the width of what it stands above: about 8 pixels a character.
+    total_width = columns * (width + gap) + gap
+    heading = textwrap.wrap(title, max(20, total_width // 10))
+    captions = [
+        [part for line in text.splitlines() for part in textwrap.wrap(line, max(8, width // 8))]
+        for text in titles
+    ]
+    heading_height = line_height * len(heading) + gap
+    caption_height = line_height * max(map(len, captions)) + gap // 2
+    total_height = heading_height + rows * (caption_height + height + gap)
+
+    figure = plt.figure(figsize=(total_width / _DPI, total_height / _DPI), dpi=_DPI, layout="none")
+
+    def write(lines: list[str], left: int, top: int, **style) -> None:
+        for number, line in enumerate(lines, start=1):
+            baseline = top - number * line_height + 5
+            figure.text(left, baseline, line, transform=None, va="baseline", **style)
+
+    write(heading, gap, total_height - 2, size=13, weight="bold")
+    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        row, column = divmod(index, columns)
+        left = gap + column * (width + gap)
+        top = total_height - heading_height - row * (caption_height + height + gap)
+        write(caption, left, top, size=11)
+        pixels = image.repeat(zoom, axis=0).repeat(zoom, axis=1)
+        figure.figimage(pixels, left, top - caption_height - len(pixels), origin="upper")
+    return figure
+
+
+def figure_png(figure: Figure, fast: bool = False) -> bytes:
+    """Draw a figure as PNG, and close it.
+
+    Charts are drawn at twice their size in 256 colours, so that projectors show them crisp; where a
+    figure holds pictures, every pixel is kept as it is. ``fast`` is for figures that live for a
+    moment: a larger file, sooner.
+    """
+    is_chart = not (figure.images or any(axes.images for axes in figure.axes))
+    dpi = figure.dpi
+    try:
+        figure.set_dpi(dpi * (_CHART_SCALE if is_chart else 1))
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    finally:
+        figure.set_dpi(dpi)
+        plt.close(figure)
+    if is_chart and not fast:
+        picture = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE)
+    buffer = BytesIO()
+    picture.save(buffer, "PNG", **({"compress_level": 1} if fast else {"optimize": True}))
+    return buffer.getvalue()

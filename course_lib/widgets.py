@@ -1,0 +1,404 @@
+"""Live figures, and the draggable before/after comparison; all of it works without a network."""
+
+import html
+import time
+from collections.abc import Callable
+from io import BytesIO
+
+import anywidget
+import ipywidgets
+import numpy as np
+import traitlets
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from course_lib import plots
+from course_lib.errors import CourseError
+from course_lib.images import as_rgb8
+
+_FAST = 0.3  # seconds: up to here a slider redraws while it is dragged, above when it is released
+
+
+class WidgetError(CourseError, ValueError):
+    """A widget that cannot be built or updated as asked."""
+
+
+def live(draw: Callable[..., Figure], /, **controls: ipywidgets.Widget) -> "Live":
+    """A figure that is drawn anew when a control moves.
+
+    ``draw`` gets the controls' values by name and returns a matplotlib figure:
+
+        def draw(rate):
+            figure, axes = plt.subplots()
+            ...
+            return figure
+
+        live(draw, rate=ipywidgets.FloatSlider(0.5, min=0.1, max=2, description="Bits per pixel"))
+
+    The titles of the figure's axes become its description for screen readers. Redraw in under
+    half a second; `functools.lru_cache` on what is slow helps.
+
+    Raises:
+        WidgetError: no control, a control without a value, or ``draw`` returns no figure.
+        Exception: whatever ``draw`` raises, which the widget also shows.
+    """
+    picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
+
+    def update(**values) -> None:
+        figure = draw(**values)
+        if not isinstance(figure, Figure):
+            raise WidgetError(
+                f"The function drawn live returned {type(figure).__name__}; expected a "
+                "matplotlib Figure. End it with `return figure`."
+            )
+        width = round(figure.get_figwidth() * figure.dpi)
+        titles = [figure.get_suptitle(), *map(_title, figure.axes)]
+        with picture.hold_sync():
+            picture.value = plots.figure_png(figure, fast=True)
+            picture.width = str(width)
+            picture.tooltip = ". ".join(title for title in titles if title)
+
+    return Live(update, picture, controls)
+
+
+def live_compare(draw: Callable[..., tuple], /, **controls: ipywidgets.Widget) -> "Live":
+    """A before/after comparison whose pictures change when a control moves.
+
+    As `live`, but ``draw`` returns the arguments of `Comparison.update`: two pictures, and their
+    labels if these change.
+    """
+    comparison = Comparison()
+    return Live(lambda **values: comparison.update(*draw(**values)), comparison, controls)
+
+
+def compare(
+    before: np.ndarray,
+    after: np.ndarray,
+    labels: tuple[str, str] = ("before", "after"),
+    zoom: str = "fit",
+) -> "Comparison":
+    """Two pictures, one over the other, with a divider to drag between them.
+
+    Pictures are ``uint8 (H, W, 3)``, or anything that `as_rgb8` takes, and are shown pixel by
+    pixel as they are. Drag the divider, or focus it and press the arrow keys; when zoomed in, drag
+    the picture, or press Shift and the arrow keys. ``zoom`` is "fit", "1", "2" or "4".
+
+    Raises:
+        WidgetError: the pictures differ in size.
+        ImageError: not a picture.
+    """
+    comparison = Comparison(zoom=zoom)
+    comparison.update(before, after, labels)
+    return comparison
+
+
+class Live(ipywidgets.VBox):
+    """Controls above what they change: see `live`."""
+
+    def __init__(self, update: Callable[..., None], view, controls: dict):
+        for name, control in controls.items():
+            if not (isinstance(control, ipywidgets.DOMWidget) and control.has_trait("value")):
+                raise WidgetError(
+                    f"The control {name!r} is {control!r}; expected an ipywidgets control with a "
+                    "value, such as ipywidgets.IntSlider(4, min=1, max=8)."
+                )
+            _make_readable(control, name)
+        if not controls:
+            raise WidgetError("Got no controls; expected at least one, such as a slider.")
+        self.controls = dict(controls)
+        self.view = view
+        self._update = update
+        self._problem = ipywidgets.HTML()
+        super().__init__([*controls.values(), view, self._problem])
+        self.redraw()
+        for control in controls.values():
+            control.observe(self.redraw, names="value")
+
+    def redraw(self, change=None) -> None:
+        """Draw with the controls' present values."""
+        begin = time.perf_counter()
+        try:
+            self._update(**{name: control.value for name, control in self.controls.items()})
+        except Exception as error:
+            text = html.escape(f"{type(error).__name__}: {error}")
+            self._problem.value = f'<pre role="alert" style="white-space: pre-wrap">{text}</pre>'
+            raise
+        self._problem.value = ""
+        # The frontend sends a new value only when the last one is drawn, so nothing queues up.
+        fast = time.perf_counter() - begin < _FAST
+        for control in self.controls.values():
+            if control.has_trait("continuous_update"):
+                control.continuous_update = fast
+
+
+class Comparison(anywidget.AnyWidget):
+    """The widget behind `compare`; ``position`` in [0, 1] is where the divider stands."""
+
+    before = traitlets.Bytes(read_only=True).tag(sync=True)  # PNG, so that pixels are exact
+    after = traitlets.Bytes(read_only=True).tag(sync=True)
+    labels = traitlets.Tuple(
+        traitlets.Unicode(), traitlets.Unicode(), default_value=("before", "after")
+    ).tag(sync=True)
+    position = traitlets.Float(0.5, min=0, max=1).tag(sync=True)
+    zoom = traitlets.Enum(("fit", "1", "2", "4"), "fit").tag(sync=True)
+
+    def update(
+        self, before: np.ndarray, after: np.ndarray, labels: tuple[str, str] | None = None
+    ) -> None:
+        """Show two other pictures, both at once; the divider and the zoom stay.
+
+        Raises:
+            WidgetError: the pictures differ in size.
+            ImageError: not a picture.
+        """
+        before, after = as_rgb8(before), as_rgb8(after)
+        if before.shape != after.shape:
+            raise WidgetError(
+                f"The pictures have {before.shape[0]}×{before.shape[1]} and "
+                f"{after.shape[0]}×{after.shape[1]} pixels; expected two of equal size. "
+                "Crop or resize one of them."
+            )
+        with self.hold_sync():
+            self.set_trait("before", _png(before))
+            self.set_trait("after", _png(after))
+            if labels is not None:
+                self.labels = tuple(labels)
+
+    _esm = r"""
+    const ZOOMS = [["fit", "Fit"], ["1", "1×"], ["2", "2×"], ["4", "4×"]];
+    const ARROWS = {
+      ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
+    };
+    const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+
+    function make(tag, name, parent, attributes = {}) {
+      const element = document.createElement(tag);
+      element.className = "compare-" + name;
+      for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+      parent.append(element);
+      return element;
+    }
+
+    function render({ model, el }) {
+      const root = make("div", "root", el);
+      const head = make("div", "head", root);
+      const labels = [make("span", "label", head)];
+      const zooms = make("div", "zooms", head, { role: "group", "aria-label": "Zoom" });
+      labels.push(make("span", "label", head));
+      const view = make("div", "view", root);
+      const after = make("img", "picture", view, { draggable: false });
+      const clip = make("div", "clip", view);
+      const before = make("img", "picture", clip, { draggable: false });
+      const divider = make("div", "divider", view, {
+        role: "slider", tabindex: 0, "aria-valuemin": 0, "aria-valuemax": 100,
+        "aria-orientation": "horizontal", "data-lm-suppress-shortcuts": "true",
+      });
+      make("div", "grip", divider);
+
+      let size = [0, 0];  // of the pictures, in their own pixels
+      let shown = [0, 0];  // of the view, in CSS pixels
+      let scale = 1;
+      let pan = [0, 0];  // the pictures' offset in the view, never positive
+      let held = null;  // what the pointer holds: "divider", "picture" or nothing
+      let last = [0, 0];
+
+      const overflows = () => shown.some((length, i) => size[i] * scale > length + 1);
+
+      function moveDivider(position) {
+        model.set("position", clamp(position, 0, 1));
+      }
+
+      function drawDivider() {
+        const share = 100 * model.get("position");
+        const percent = Math.round(share);
+        clip.style.width = divider.style.left = share + "%";
+        divider.setAttribute("aria-valuenow", percent);
+        divider.setAttribute("aria-valuetext", `${percent} % ${model.get("labels")[0]}`);
+      }
+
+      function movePicture(dx, dy) {
+        pan = [dx, dy].map((d, i) => clamp(pan[i] + d, Math.min(0, shown[i] - size[i] * scale), 0));
+        for (const picture of [before, after])
+          picture.style.transform = `translate(${pan[0]}px, ${pan[1]}px)`;
+      }
+
+      function layout() {
+        const room = [root.clientWidth, Math.max(240, 0.75 * window.innerHeight)];
+        if (!size[0] || !room[0]) return;
+        const zoom = model.get("zoom");
+        const center = shown.map((length, i) => (length / 2 - pan[i]) / scale);
+        scale = zoom === "fit" ? Math.min(1, room[0] / size[0], room[1] / size[1]) : Number(zoom);
+        shown = size.map((length, i) => Math.min(length * scale, room[i]));
+        [view.style.width, view.style.height] = shown.map((length) => length + "px");
+        for (const picture of [before, after]) picture.style.width = size[0] * scale + "px";
+        view.classList.toggle("compare-pixels", scale >= 1);
+        view.classList.toggle("compare-overflows", overflows());
+        pan = center.map((place, i) => shown[i] / 2 - place * scale);
+        movePicture(0, 0);
+        for (const button of zooms.children)
+          button.setAttribute("aria-pressed", button.value === zoom);
+      }
+
+      function drawLabels() {
+        model.get("labels").forEach((text, i) => {
+          labels[i].textContent = text;
+          [before, after][i].alt = text;
+        });
+        divider.setAttribute("aria-label", `Divider: ${model.get("labels").join(" | ")}`);
+        drawDivider();
+      }
+
+      let sources = [];
+      let loads = 0;
+      async function load() {
+        const ticket = ++loads;
+        const fresh = [model.get("before"), model.get("after")].map((png) =>
+          URL.createObjectURL(new Blob([png], { type: "image/png" })));
+        const probes = fresh.map((source) => Object.assign(new Image(), { src: source }));
+        await Promise.allSettled(probes.map((probe) => probe.decode()));
+        const stale = ticket === loads ? sources : fresh;
+        if (ticket === loads) {  // both sides change at once, without a flash of nothing
+          sources = fresh;
+          [before.src, after.src] = fresh;
+          size = [probes[0].naturalWidth, probes[0].naturalHeight];
+          layout();
+        }
+        stale.forEach((source) => URL.revokeObjectURL(source));
+      }
+
+      for (const [zoom, text] of ZOOMS) {
+        const button = make("button", "zoom", zooms, { type: "button", value: zoom });
+        button.textContent = text;
+        button.onclick = () => { model.set("zoom", zoom); model.save_changes(); };
+      }
+
+      const place = (event) => {
+        const box = view.getBoundingClientRect();
+        return [event.clientX - box.left, event.clientY - box.top];
+      };
+      view.onpointerdown = (event) => {
+        if (event.button) return;
+        event.preventDefault();
+        view.setPointerCapture(event.pointerId);
+        last = place(event);
+        held = overflows() && !divider.contains(event.target) ? "picture" : "divider";
+        divider.focus({ preventScroll: true });
+        view.onpointermove(event);
+      };
+      view.onpointermove = (event) => {
+        if (!held) return;
+        const now = place(event);
+        if (held === "divider") moveDivider(now[0] / shown[0]);
+        else movePicture(now[0] - last[0], now[1] - last[1]);
+        last = now;
+      };
+      view.onpointerup = view.onpointercancel = () => {
+        held = null;
+        model.save_changes();
+      };
+      divider.onkeydown = (event) => {
+        const arrow = ARROWS[event.key];
+        const position = model.get("position");
+        if (arrow && event.shiftKey) movePicture(-64 * arrow[0], -64 * arrow[1]);
+        else if (arrow) moveDivider(position + 0.01 * (arrow[0] - arrow[1]));
+        else if (event.key === "PageUp") moveDivider(position + 0.1);
+        else if (event.key === "PageDown") moveDivider(position - 0.1);
+        else if (event.key === "Home") moveDivider(0);
+        else if (event.key === "End") moveDivider(1);
+        else return;
+        event.preventDefault();
+        event.stopPropagation();
+        model.save_changes();
+      };
+
+      const handlers = {
+        "change:before": load, "change:after": load, "change:labels": drawLabels,
+        "change:position": drawDivider, "change:zoom": layout,
+      };
+      for (const [event, handler] of Object.entries(handlers)) model.on(event, handler);
+      const observer = new ResizeObserver(layout);
+      observer.observe(root);
+      drawLabels();
+      load();
+      return () => {
+        observer.disconnect();
+        for (const [event, handler] of Object.entries(handlers)) model.off(event, handler);
+        loads += 1;
+        sources.forEach((source) => URL.revokeObjectURL(source));
+      };
+    }
+
+    export default { render };
+    """
+
+    _css = """
+    .compare-root {
+      width: 100%; color: var(--jp-ui-font-color1, inherit); font: 14px/1.3 system-ui, sans-serif;
+    }
+    .compare-head {
+      display: grid; grid-template-columns: 1fr auto 1fr; gap: 8px; align-items: end;
+      margin-bottom: 4px; max-width: max-content; min-width: min(100%, 400px);
+    }
+    .compare-label { font-weight: 600; }
+    .compare-label:last-child { text-align: right; }
+    .compare-zooms { display: flex; }
+    .compare-zoom {
+      border: 1px solid var(--jp-border-color1, #bbb); margin-left: -1px; padding: 2px 8px;
+      background: transparent; color: inherit; font: inherit; cursor: pointer;
+    }
+    .compare-zoom[aria-pressed="true"] {
+      background: var(--jp-brand-color1, #1976d2); color: white;
+    }
+    .compare-view {
+      position: relative; overflow: hidden; cursor: ew-resize; touch-action: pan-y;
+      user-select: none;
+    }
+    .compare-overflows { cursor: grab; touch-action: none; }
+    .compare-picture {
+      position: absolute; left: 0; top: 0; max-width: none !important; height: auto;
+    }
+    .compare-pixels .compare-picture { image-rendering: pixelated; }
+    .compare-clip { position: absolute; left: 0; top: 0; height: 100%; overflow: hidden; }
+    .compare-divider {
+      position: absolute; top: 0; width: 32px; height: 100%; margin-left: -16px; outline: none;
+      display: flex; align-items: center; justify-content: center;
+      cursor: ew-resize; touch-action: none;
+    }
+    .compare-divider::before {
+      content: ""; position: absolute; left: 15px; width: 2px; height: 100%;
+      background: white; box-shadow: 0 0 2px 1px rgb(0 0 0 / 60%);
+    }
+    .compare-grip {
+      position: relative; width: 28px; height: 28px; border-radius: 50%; background: white;
+      box-shadow: 0 0 3px 1px rgb(0 0 0 / 60%);
+    }
+    .compare-grip::before {
+      content: "◂ ▸"; display: block; font: 11px/28px sans-serif; text-align: center;
+      color: #333; white-space: nowrap;
+    }
+    .compare-divider:focus-visible .compare-grip {
+      box-shadow: 0 0 0 3px var(--jp-brand-color1, #1976d2);
+    }
+    """
+
+
+def _title(axes: Axes) -> str:
+    return axes.get_title("left") or axes.get_title() or axes.get_title("right")
+
+
+def _make_readable(control: ipywidgets.DOMWidget, name: str) -> None:
+    """Give a control a label that is never cut off, and room."""
+    if control.has_trait("description") and not control.description:
+        control.description = name.replace("_", " ")
+    if control.has_trait("style") and control.style.has_trait("description_width"):
+        control.style.description_width = "initial"
+    if control.layout.width is None:
+        control.layout.width = "36em"
+    control.layout.max_width = "100%"
+
+
+def _png(image: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", compress_level=1)  # it travels, it is not kept
+    return buffer.getvalue()
