@@ -1,0 +1,1 @@
+"""The models of the course, one file per chapter; each reads from top to bottom."""
