@@ -2,8 +2,8 @@
 
 A saved notebook is what a fresh kernel gives, cell by cell, and nothing of the machine that ran
 it. Widget state is left out on purpose: it would add every picture that a slider can show to the
-file and change at each run, while a page without a kernel could still not redraw anything. The
-static figure beside each widget is what such a page shows.
+file and change at each run, while a page without a kernel could still not redraw anything. Such
+a page shows the widget's fallback text, and the static figure beside it.
 """
 
 import copy
@@ -49,9 +49,12 @@ _NOTEBOOK_METADATA = {
     },
 }
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+_PROGRESS = re.compile(r"\[\d\d:\d\d.*\]\s*$")  # how tqdm's widget describes itself
+_IS_LIVE = "live_widget"  # marks, in an output's metadata, where a widget was
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
 _HOME = re.compile(r"(?<![\w.])(?:/home/|/Users/|/root/|[A-Z]:\\Users\\)[^\s'\"]*")
+_DATA_URI = re.compile(r"data:image/[^\"'\s)]*")
 _EMPTY_ALT = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=[\"']?\s*[^\s\"'>])[^>]*>")
 _TABLE_BEGIN, _TABLE_END = "<!-- chapters:begin -->", "<!-- chapters:end -->"
 
@@ -90,21 +93,19 @@ def chapters() -> list[Chapter]:
     return [Chapter(**{**row, "needs": tuple(row["needs"])}) for row in rows]
 
 
-def find_notebooks(
-    names: Sequence[str] = (), folders: Sequence[str] = FOLDERS, repository: Path = REPOSITORY
-) -> list[Path]:
+def find_notebooks(names: Sequence[str] = (), folders: Sequence[str] = FOLDERS) -> list[Path]:
     """The notebooks in ``folders``, sorted; only those named, by stem or path, if any are.
 
     Raises:
         NotebookError: no clone here, or a name that no notebook has.
     """
-    missing = [folder for folder in folders if not (repository / folder).is_dir()]
+    missing = [folder for folder in folders if not (REPOSITORY / folder).is_dir()]
     if missing:
         raise NotebookError(
-            f"No folder {missing[0]}/ in {repository}. Run this in a clone of the course, "
+            f"No folder {missing[0]}/ in {REPOSITORY}. Run this in a clone of the course, "
             "installed with `pip install -e .`."
         )
-    found = [path for folder in folders for path in sorted((repository / folder).glob("*.ipynb"))]
+    found = [path for folder in folders for path in sorted((REPOSITORY / folder).glob("*.ipynb"))]
     if not names:
         return found
     chosen = []
@@ -124,7 +125,8 @@ def read_notebook(path: Path) -> NotebookNode:
         NotebookError: missing, no notebook, an older format, or ids that are missing or double.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
         version = (content["nbformat"], content["nbformat_minor"])
         ids = [cell.get("id") for cell in content["cells"]]
     except OSError as error:
@@ -141,7 +143,7 @@ def read_notebook(path: Path) -> NotebookNode:
         nbformat.validate(content)
     except nbformat.ValidationError as error:
         raise NotebookError(f"{path} is no valid notebook: {error}") from error
-    return nbformat.from_dict(nbformat.v4.rejoin_lines(content))
+    return nbformat.reads(text, as_version=nbformat.NO_CONVERT)
 
 
 def execute(path: Path, cell_seconds: float = CELL_SECONDS) -> Run:
@@ -198,7 +200,7 @@ def rebuild(path: Path) -> tuple[float, list[str]]:
 def normalise(notebook: NotebookNode) -> NotebookNode:
     """A copy without what differs from run to run or machine to machine.
 
-    Drops stderr (warnings, progress bars), widget state and model ids, times of execution, the
+    Drops stderr (warnings), progress bars, widget state and model ids, times of execution, the
     interpreter's version, and what editors keep in the metadata.
     """
     notebook = copy.deepcopy(notebook)
@@ -208,11 +210,16 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
             del cell.metadata[key]
         if cell.cell_type != "code":
             continue
-        cell.outputs = [output for output in cell.outputs if not _is_stderr(output)]
+        cell.outputs = [
+            output
+            for output in cell.outputs
+            if not _is_stderr(output) and not _is_progress_bar(output)
+        ]
         for output in cell.outputs:
-            if _WIDGET in output.get("data", {}):
-                output.data = NotebookNode({"text/plain": LIVE_WIDGET})
-                output.metadata = NotebookNode()
+            if output.get("data", {}).pop(_WIDGET, None):
+                if "text/html" not in output.data:
+                    output.data = NotebookNode({"text/plain": LIVE_WIDGET})
+                output.metadata = NotebookNode({_IS_LIVE: True})
     return notebook
 
 
@@ -317,10 +324,10 @@ def check_times() -> list[str]:
     return problems
 
 
-def check_readme(repository: Path = REPOSITORY) -> list[str]:
+def check_readme() -> list[str]:
     """What is wrong with the README's table of chapters; an empty list if nothing is."""
     try:
-        text = _read_readme(repository)
+        text = _read_readme()
         if text == with_table(text, chapter_table()):
             return []
     except NotebookError as error:
@@ -331,21 +338,21 @@ def check_readme(repository: Path = REPOSITORY) -> list[str]:
     ]
 
 
-def update_readme(repository: Path = REPOSITORY) -> None:
+def update_readme() -> None:
     """Write the table of chapters into README.md.
 
     Raises:
         NotebookError: no README, no markers in it, or a chapter that was never measured.
     """
-    text = with_table(_read_readme(repository), chapter_table())
-    atomic_write(repository / "README.md", text.encode())
+    text = with_table(_read_readme(), chapter_table())
+    atomic_write(REPOSITORY / "README.md", text.encode())
 
 
-def _read_readme(repository: Path) -> str:
+def _read_readme() -> str:
     try:
-        return (repository / "README.md").read_text(encoding="utf-8")
+        return (REPOSITORY / "README.md").read_text(encoding="utf-8")
     except OSError as error:
-        raise NotebookError(f"Cannot read README.md in {repository}: {error.strerror}.") from error
+        raise NotebookError(f"Cannot read README.md in {REPOSITORY}: {error.strerror}.") from error
 
 
 def _times() -> dict[str, dict]:
@@ -399,6 +406,11 @@ def _is_stderr(output: NotebookNode) -> bool:
     return output.output_type == "stream" and output.name == "stderr"
 
 
+def _is_progress_bar(output: NotebookNode) -> bool:
+    data = output.get("data", {})
+    return _WIDGET in data and bool(_PROGRESS.search(data.get("text/plain", "")))
+
+
 def _check_order(name: str, notebook: NotebookNode) -> list[str]:
     counts = [
         cell.execution_count
@@ -434,10 +446,13 @@ def _check_cell(cell: NotebookNode) -> Iterator[str]:
                 yield f"shows a path of the machine that ran it: {path}"
     if STRICT_TAG in cell.metadata.get("tags", []):
         outputs = cell.get("outputs", [])
-        if not any(_is_text(output) for output in outputs):
+        if not outputs:
             yield f"is tagged {STRICT_TAG}, but has no text to compare: it could never fail."
-        if any(output.get("data", {}).get("text/plain") == LIVE_WIDGET for output in outputs):
-            yield f"is tagged {STRICT_TAG}, but shows a widget. Give the text its own cell."
+        if any(_is_shown(output) for output in outputs):
+            yield (
+                f"is tagged {STRICT_TAG}, but shows a picture, a widget or an object without a "
+                "text of its own. Print what must hold in a cell of its own."
+            )
 
 
 def _check_slide(cell: NotebookNode) -> Iterator[str]:
@@ -452,20 +467,18 @@ def _check_slide(cell: NotebookNode) -> Iterator[str]:
 def _check_lecture(name: str, notebook: NotebookNode) -> Iterator[str]:
     if not any(STRICT_TAG in cell.metadata.get("tags", []) for cell in notebook.cells):
         yield f"{name} has no cell tagged {STRICT_TAG}: nothing holds its results."
-    widgets = sum(
-        output.get("data", {}).get("text/plain") == LIVE_WIDGET
-        for _, _, output in _outputs(notebook)
-    )
+    widgets = sum(_is_live(output) for _, _, output in _outputs(notebook))
     if widgets < 2:
         yield f"{name} shows {widgets} live widgets; expected at least 2."
 
 
 def _texts(output: NotebookNode) -> Iterator[str]:
+    """What an output says in words: streams, plain text, HTML; pictures inside HTML left out."""
     if output.output_type == "stream":
         yield output.text
     for mime, content in output.get("data", {}).items():
-        if mime.startswith("text/") and isinstance(content, str):
-            yield content
+        if mime.startswith("text/"):
+            yield _DATA_URI.sub("data:", content)
 
 
 def _machine_path(text: str) -> str | None:
@@ -476,14 +489,16 @@ def _machine_path(text: str) -> str | None:
     return found[0] if found else None
 
 
-def _is_text(output: NotebookNode) -> bool:
-    """Whether nbval can compare the output and find a difference."""
-    if output.output_type == "stream":
-        return bool(output.text.strip())
+def _is_live(output: NotebookNode) -> bool:
+    return _IS_LIVE in output.get("metadata", {})
+
+
+def _is_shown(output: NotebookNode) -> bool:
+    """Whether an output is there to be looked at, not to be compared as text."""
     data = output.get("data", {})
-    if any(mime.startswith("image/") for mime in data):
-        return False
-    if any(mime.startswith("text/") and mime != "text/plain" for mime in data):
-        return True
-    text = data.get("text/plain", "").strip()
-    return text not in ("", LIVE_WIDGET) and not (text[0] == "<" and text[-1] == ">")
+    return (
+        _is_live(output)
+        or any(mime.startswith("image/") for mime in data)
+        or "<img" in data.get("text/html", "")
+        or bool(re.fullmatch(r"<.*>", data.get("text/plain", "").strip(), re.DOTALL))
+    )
