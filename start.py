@@ -1,0 +1,529 @@
+#!/usr/bin/env python3
+"""Set the course up in .venv, once, and run it.
+
+    python start.py lab         open JupyterLab on the first notebook
+    python start.py test        run every test, the notebooks included
+    python start.py quick       run the tests that together take under a minute
+    python start.py notebooks   execute and save all notebooks
+    python start.py setup       only set up
+    python start.py clean       remove .venv and the caches
+    python start.py lock        write constraints.txt anew
+
+Further arguments are passed on: to JupyterLab, to pytest, and so on. Nothing is needed but Python
+3.11 or newer. COURSE_TORCH=cpu or COURSE_TORCH=default chooses the build of PyTorch.
+"""
+# No annotations and no syntax newer than Python 3.6: an old Python must answer with a sentence,
+# not with a SyntaxError. Messages are ASCII, which every Windows console can print.
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+OLDEST, NEWEST = (3, 11), (3, 14)  # NEWEST: the last Python that has wheels of all packages
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "course-setup.json"  # written last: without it, a set-up did not finish
+LOCK = VENV / "course-setup.lock"
+LOG = VENV / "course-setup.log"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+GIGABYTES = {"cpu": 3.5, "cuda": 12}  # the peak: packages, their wheels, pip's cache
+
+
+class SetupError(Exception):
+    """The set-up cannot go on: what was found, what was expected, what to do."""
+
+
+def main(arguments):
+    """Run one command; returns the exit status."""
+    if not arguments or arguments[0] not in COMMANDS:
+        print(__doc__)
+        return 0 if arguments[:1] in ([], ["help"], ["-h"], ["--help"]) else 2
+    try:
+        return COMMANDS[arguments[0]](arguments[1:])
+    except SetupError as error:
+        print(f"\nstart.py {arguments[0]}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"\nstart.py {arguments[0]}: {error}. Mend this, then run it again.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nstart.py {arguments[0]}: stopped.", file=sys.stderr)
+        return 130
+
+
+def say(text):
+    print(text, flush=True)
+
+
+# -------------------------------------------------------------------------------- commands
+
+
+def lab(extra):
+    setup()
+    command = ["-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
+    # Nothing that asks the network: no news, no search for updates, no catalogue of extensions.
+    command += ["--LabApp.news_url=None", "--LabApp.extension_manager=readonly"]
+    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # the usual user of a container
+    if not any(argument.endswith(".ipynb") for argument in extra):
+        command.append(os.path.join("notebooks", "00_start_here.ipynb"))
+    return run(command + extra)
+
+
+def test(extra):
+    command = ["--nbval-lax", "--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
+    command += ["--nbval-cell-timeout", "120"]
+    return pytest(command, extra, ["tests", "notebooks", "solutions"])
+
+
+def quick(extra):
+    return pytest(["-m", "not slow and not browser"], extra, ["tests"])
+
+
+def pytest(options, extra, paths):
+    """Run pytest on `paths`, unless `extra` names others."""
+    setup()
+    if any((ROOT / argument.split("::")[0]).exists() for argument in extra):
+        paths = []
+    # Two workers; more threads of theirs than there are cores would wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
+    return run(["-m", "pytest", "-n", "2", "--dist", "loadscope", *options, *extra, *paths])
+
+
+def notebooks(extra):
+    setup()
+    return run(["-m", "course_lib.cli", "notebooks", *extra])
+
+
+def setup_only(extra):
+    setup()
+    say("The course is set up. `make lab` or `python start.py lab` opens it.")
+    return 0
+
+
+def clean(extra):
+    if VENV.is_dir():
+        with only_one():
+            empty_venv()
+    for leftover in (".venv", ".pytest_cache", ".ruff_cache", ".hypothesis", "*.egg-info"):
+        for folder in ROOT.glob(leftover):
+            shutil.rmtree(str(folder), ignore_errors=True)
+    return 0
+
+
+def lock(extra):
+    """Write into constraints.txt what pip would put into a fresh environment today.
+
+    `extra` are further requirements; torch==2.13.0, say, holds PyTorch back.
+    """
+    if sys.version_info[:2] != OLDEST:
+        raise SetupError(
+            f"this is Python {platform.python_version()}. Run it with Python "
+            f"{version_text(OLDEST)}, the oldest that the course supports: what it can install, "
+            "newer ones can too."
+        )
+    import tomllib  # new in Python 3.11
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = project["dependencies"] + project["optional-dependencies"]["test"] + extra
+    only_elsewhere = ["--no-deps", "--platform", "win_amd64", "appnope", "colorama", "pywinpty"]
+    pins = {}
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.check_call([sys.executable, "-m", "venv", folder])
+        pip = [str(python_of(Path(folder))), "-m", "pip", "install", "--quiet", "--dry-run"]
+        pip += ["--report", "-", "--ignore-installed", "--target", folder]
+        # The very first release: 3.11.0, since some packages ask for 3.11.5.
+        pip += ["--only-binary", ":all:", "--python-version", f"{version_text(OLDEST)}.0"]
+        for arguments in (requirements, only_elsewhere):
+            for package in json.loads(subprocess.check_output(pip + arguments))["install"]:
+                name, version = package["metadata"]["name"], package["metadata"]["version"]
+                if not re.match("nvidia-|cuda-|triton$", name):
+                    pins[name.lower()] = f"{name}=={version.split('+')[0]}\n"
+    command = " ".join([f"python{version_text(OLDEST)} start.py lock", *extra])
+    text = LOCK_HEADER.format(command) + "".join(pins[name] for name in sorted(pins))
+    (ROOT / "constraints.txt").write_text(text, encoding="utf-8")
+    say(f"constraints.txt: {len(pins)} packages.")
+    return 0
+
+
+LOCK_HEADER = """\
+# The exact versions that CI runs, of everything that the course needs, directly or not, on Linux,
+# macOS and Windows. The CUDA build of PyTorch pins nvidia-*, cuda-* and triton by itself.
+# Not edited by hand, but written by: {}
+"""
+
+COMMANDS = {
+    "lab": lab,
+    "test": test,
+    "quick": quick,
+    "notebooks": notebooks,
+    "setup": setup_only,
+    "clean": clean,
+    "lock": lock,
+}
+
+
+def run(arguments):
+    """Run .venv's Python in the top folder; on Linux and macOS it takes this process's place."""
+    os.chdir(str(ROOT))
+    command = [str(python_of(VENV)), *arguments]
+    if os.name == "posix":
+        os.execve(command[0], command, environment())
+    process = subprocess.Popen(command, env=environment())
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            pass  # the child has received it too, and ends when it is ready to
+
+
+def python_of(venv):
+    return venv / "Scripts" / "python.exe" if os.name == "nt" else venv / "bin" / "python"
+
+
+def environment():
+    """The variables of this process, as if .venv were activated."""
+    variables = dict(os.environ, VIRTUAL_ENV=str(VENV), JUPYTER_PREFER_ENV_PATH="1")
+    variables["PATH"] = os.pathsep.join([str(python_of(VENV).parent), os.environ.get("PATH", "")])
+    for name in ("PYTHONHOME", "PYTHONPATH"):  # they would mix other packages in
+        variables.pop(name, None)
+    return variables
+
+
+# ---------------------------------------------------------------------------------- set-up
+
+
+def setup():
+    """Make .venv what pyproject.toml and constraints.txt ask for; at once where it is."""
+    if recorded() == wanted():
+        return
+    need_good_python()
+    with only_one():
+        before, now = recorded(), wanted()
+        if before == now:
+            return  # thanks to the set-up that this one has waited for
+        began = time.time()
+        usable = before and all(before.get(key) == now[key] for key in ("folder", "python"))
+        if usable:
+            say("pyproject.toml or constraints.txt has changed: bringing .venv up to date.")
+            STAMP.unlink()
+        else:
+            say(why_anew(before))
+            empty_venv()
+            need_disk()
+            make_venv()
+        try:
+            install()
+        except SetupError:
+            if usable:
+                write_stamp(before)  # pip that fails has changed nothing
+            raise
+        write_stamp(wanted())
+        say(f"Set-up done in {time.time() - began:.0f} s.")
+
+
+def recorded():
+    """What the last set-up that finished was for."""
+    try:
+        return json.loads(STAMP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def wanted():
+    """What a set-up that finishes now would record."""
+    sources = [(ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")]
+    ask = [str(python_of(VENV)), "-I", "-S", "-c", "import sys; print(sys.version)"]
+    try:  # only running it shows that it runs
+        python = subprocess.check_output(ask, stderr=subprocess.DEVNULL).decode().strip()
+    except (OSError, subprocess.CalledProcessError):
+        python = None
+    packages = hashlib.sha256(b"\0".join(sources)).hexdigest()
+    return {"folder": str(ROOT), "python": python, "packages": packages}
+
+
+def write_stamp(record):
+    partial = STAMP.with_suffix(".part")
+    partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    os.replace(str(partial), str(STAMP))
+
+
+def why_anew(before):
+    if before and before["folder"] != str(ROOT):
+        return f"The course was moved here from {before['folder']}: making .venv anew."
+    if before:
+        return "The Python of .venv has changed or is gone: making .venv anew."
+    if any(path != LOCK for path in VENV.iterdir()):
+        return "An earlier set-up of .venv did not finish: making it anew."
+    return "First set-up: Python packages into .venv. This takes a minute or more."
+
+
+@contextlib.contextmanager
+def only_one():
+    """Hold .venv's lock, after a wait for any other set-up; the system frees it on any exit."""
+    try:
+        VENV.mkdir(exist_ok=True)
+        handle = open(str(LOCK), "a")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise SetupError(
+            f"cannot write to {VENV}: {error.strerror}. Put the course into a folder of your own "
+            "that you may write to."
+        ) from None
+    with handle:
+        if not try_lock(handle):
+            say("Another set-up is at work in this folder: waiting for it.")
+            while not try_lock(handle):
+                time.sleep(0.5)
+        yield
+
+
+def try_lock(handle):
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        pass  # a network disk without locks
+    return True
+
+
+def empty_venv():
+    for path in VENV.iterdir():
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(str(path))
+            elif path != LOCK:
+                path.unlink()
+        except OSError as error:
+            raise SetupError(
+                f"cannot remove {error.filename}: {error.strerror}. Close JupyterLab and whatever "
+                "else runs from .venv, then run this again."
+            ) from None
+
+
+def need_good_python():
+    """Return if this Python can make an environment; else start again in one that can."""
+    found = f"this is Python {platform.python_version()} ({sys.executable})"
+    if sys.version_info < OLDEST:
+        problem = f"{found}; the course needs {version_text(OLDEST)} or newer."
+        remedy = "Install one from https://www.python.org/downloads/, then run this again."
+    elif not all(importlib.util.find_spec(module) for module in ("venv", "ensurepip")):
+        problem = f"{found}; its module venv or ensurepip, which makes environments, is missing."
+        remedy = (
+            f"On Debian or Ubuntu: sudo apt install python{version_text(sys.version_info)}-venv. "
+            "Elsewhere: install Python from https://www.python.org/downloads/. Then run this again."
+        )
+    else:
+        return
+    for command in other_pythons():
+        say(f"Note: {problem} Going on with {' '.join(command)}.")
+        start_again(command)
+    raise SetupError(f"{problem} {remedy}")
+
+
+def other_pythons():
+    """Commands that start a Python which can make the environment."""
+    ask = f"import sys, venv, ensurepip; sys.exit(sys.version_info < {OLDEST})"
+    for minor in range(OLDEST[1], NEWEST[1] + 1):
+        name = f"python3.{minor}"
+        for command in ([shutil.which(name) or name], ["py", f"-3.{minor}"]):
+            with contextlib.suppress(OSError):
+                probe = subprocess.Popen(
+                    [*command, "-c", ask], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+                if probe.wait() == 0:
+                    yield command
+
+
+def start_again(command):
+    command = [*command, str(Path(__file__).resolve()), *sys.argv[1:]]
+    if os.name == "posix":
+        os.execvp(command[0], command)
+    sys.exit(subprocess.call(command))
+
+
+def version_text(version):
+    return "{}.{}".format(*version)
+
+
+def need_disk():
+    build = "cuda" if has_nvidia_gpu() and os.environ.get("COURSE_TORCH") != "cpu" else "cpu"
+    free = shutil.disk_usage(str(VENV)).free / 1e9
+    if free < GIGABYTES[build]:
+        remedy = "Free some space, or move the course to another disk"
+        if build == "cuda":
+            remedy += ", or set COURSE_TORCH=cpu to do without the GPU"
+        raise SetupError(
+            f"{free:.1f} GB are free on the disk of {ROOT}; the set-up needs "
+            f"{GIGABYTES[build]} GB. {remedy}."
+        )
+
+
+def make_venv():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "venv", str(VENV)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    output = process.communicate()[0].decode(errors="replace")
+    if process.returncode:
+        raise SetupError(
+            f"{sys.executable} -m venv failed, with this output:\n{last_lines(output)}\n"
+            f"Install a Python {version_text(OLDEST)} or newer that is whole, from "
+            "https://www.python.org/downloads/, then run this again."
+        )
+
+
+def install():
+    """Install the course and all it needs at the versions in constraints.txt."""
+    if torch_from_cpu_index():
+        constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+        torch = re.search(r"^torch==\S+", constraints, re.MULTILINE).group()
+        run_pip("--no-deps", "--index-url", CPU_INDEX, torch)  # its needs: from the usual index
+    run_pip("--constraint", "constraints.txt", "--editable", ".[test]")
+
+
+def torch_from_cpu_index():
+    """Whether PyTorch comes from its CPU index: elsewhere, Linux gets gigabytes of CUDA."""
+    choice = os.environ.get("COURSE_TORCH", "")
+    if choice not in ("", "cpu", "default"):
+        raise SetupError(f"COURSE_TORCH is {choice!r}. Set it to cpu or default, or unset it.")
+    if choice:
+        reason = f"as COURSE_TORCH={choice} says"
+    elif not sys.platform.startswith("linux"):
+        choice, reason = "default", "which is the right one on this system"
+    elif has_nvidia_gpu():
+        choice, reason = "default", "since there is an NVIDIA GPU"
+    elif answers(CPU_INDEX + "/torch/"):
+        choice, reason = "cpu", "since there is no NVIDIA GPU"
+    else:
+        choice, reason = "default", f"since {CPU_INDEX} does not answer"
+    source = CPU_INDEX if choice == "cpu" else "the index that pip is set to"
+    say(f"PyTorch: from {source}, {reason}.")
+    return choice == "cpu"
+
+
+def has_nvidia_gpu():
+    return os.path.exists("/proc/driver/nvidia") or shutil.which("nvidia-smi") is not None
+
+
+def answers(url, seconds=5):
+    """Whether `url` answers in time; a thread, since looking a name up has no time-out."""
+    answered = threading.Event()
+
+    def ask():
+        with contextlib.suppress(Exception):
+            request = urllib.request.Request(url, method="HEAD")
+            with urllib.request.urlopen(request, timeout=seconds):
+                answered.set()
+
+    threading.Thread(target=ask, daemon=True).start()
+    return answered.wait(seconds)
+
+
+def run_pip(*arguments):
+    """Run .venv's `pip install`; its whole output goes to LOG."""
+    temporary = VENV / "tmp"  # the system's own is often small
+    temporary.mkdir(exist_ok=True)
+    variables = dict(environment(), PIP_USER="0", PIP_NO_INPUT="1", PYTHONUTF8="1")
+    variables.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)))
+    process = subprocess.Popen(
+        [str(python_of(VENV)), "-m", "pip", "install", *arguments],
+        cwd=str(ROOT),
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+    output = []
+    with process, open(str(LOG), "a", encoding="utf-8") as log:
+        for line in process.stdout:
+            output.append(line)
+            log.write(line)
+            show_progress(line.strip())
+    show_progress("")
+    shutil.rmtree(str(temporary), ignore_errors=True)
+    if process.returncode:
+        raise SetupError(why_pip_failed("".join(output)))
+
+
+def show_progress(text):
+    """Show `text` in place of the last one, where there is a terminal."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        print("\r" + text.encode("ascii", "replace").decode()[:width].ljust(width), end="\r")
+
+
+def why_pip_failed(output):
+    explanation = next(text for pattern, text in PIP_FAILURES if re.search(pattern, output, re.I))
+    return (
+        f"pip could not install the packages. {explanation}\n\nThe end of its output, of which "
+        f"the whole is in {LOG}:\n{last_lines(output)}"
+    )
+
+
+def last_lines(output):
+    return "\n".join("  " + line for line in output.strip().splitlines()[-12:])
+
+
+# The first pattern that pip's output contains tells the cause.
+PIP_FAILURES = [
+    (
+        r"No space left on device|Errno 28|not enough space on the disk|Disk quota exceeded",
+        "The disk is full: free some space (`pip cache purge` may help), then run this again.",
+    ),
+    (
+        r"CERTIFICATE_VERIFY_FAILED",
+        "The network's certificate is not trusted; some companies and schools put their own in "
+        "between. Ask them for it, `pip config set global.cert FILE`, then run this again.",
+    ),
+    (
+        r"Permission denied|Read-only file system|Access is denied",
+        "A file could not be written: close what else uses .venv, see that you may write to this "
+        "folder, then run this again.",
+    ),
+    (
+        r"ResolutionImpossible|conflicting dependencies",
+        "pyproject.toml and constraints.txt contradict each other: undo your change in them, or "
+        "write constraints.txt anew by `python3.11 start.py lock`.",
+    ),
+    (
+        r"Retrying \(|ConnectionError|Connection refused|timed out|ProxyError|name resolution"
+        r"|Name or service not known|getaddrinfo failed|Network is unreachable|Connection reset",
+        "There is no way to the package index: connect to the internet (behind a proxy: set "
+        "HTTPS_PROXY; with a mirror: `pip config set global.index-url URL`), then run this again.",
+    ),
+    (
+        r"No matching distribution found",
+        f"A package does not exist for Python {platform.python_version()}, "
+        f"{platform.architecture()[0]}, on {platform.system()} {platform.machine()}. Use a 64-bit "
+        f"Python {version_text(OLDEST)} to {version_text(NEWEST)}: install one, then run start.py "
+        "with it.",
+    ),
+    (r"", "What it says should tell why; then run this again."),
+]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
