@@ -1,4 +1,4 @@
-"""The one base class of errors that a user can mend."""
+"""Errors that a user can mend, and the one for a file that cannot be decoded."""
 
 
 class CourseError(Exception):
@@ -7,3 +7,7 @@ class CourseError(Exception):
     The command line prints the message alone and exits with status 1; any other exception is a
     defect of the course and keeps its traceback.
     """
+
+
+class BitstreamError(CourseError, ValueError):
+    """These bytes are not what an encoder wrote: damaged, cut, foreign, or made for other tables."""
