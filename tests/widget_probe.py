@@ -55,8 +55,11 @@ def _moves(widget: ipywidgets.Widget) -> Iterator[tuple[str | None, object]]:
     elif isinstance(widget, _Selection):
         yield from (("index", index) for index in range(len(widget.options)))
     elif isinstance(widget, _MultipleSelection):
-        last = len(widget.options) - 1
-        yield from (("index", index) for index in ((0, 0), (0, last), (last, last)))
+        every = tuple(range(len(widget.options)))
+        some = [every[:1], every, every[-1:]]
+        if isinstance(widget, ipywidgets.SelectionRangeSlider):
+            some = [(first, last) for first, last in product(every, every) if first <= last]
+        yield from (("index", index) for index in some)
     elif isinstance(widget, _NO_CONTROLS) or not hasattr(widget, "value"):
         return
     elif isinstance(widget.value, bool):
@@ -86,7 +89,8 @@ def _move(widget: ipywidgets.Widget, trait: str | None, value: object) -> tuple[
         if trait:
             setattr(widget, trait, value)
         else:
-            widget.click()
+            for callback in widget._click_handlers.callbacks:  # click() swallows exceptions
+                callback(widget)
     except Exception as error:
         raise AssertionError(f"{action}: {type(error).__name__}: {error}") from error
     return time.perf_counter() - begin, action
