@@ -96,7 +96,7 @@ def test_only_the_sign_of_a_zero_is_overlooked(outcomes):
 
 def test_notebooks_run_in_their_folder_and_in_one_worker(outcomes):
     assert outcomes["texts Cell 6"] == ""
-    workers = re.findall(r"\[(gw\d)\].* texts\.ipynb::", outcomes["summary"])
+    workers = re.findall(r"\[(gw\d)\].* texts::", outcomes["summary"])
     assert len(workers) >= 8 and len(set(workers)) == 1
     assert len(set(re.findall(r"\[(gw\d)\]", outcomes["summary"]))) == 2
 
