@@ -45,12 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter) -> None:
     lines = [
-        f"{report.nodeid}: {count} moves, the slowest {seconds:.2f} s ({action})"
+        f"{report.nodeid}: {count} moves; most costly, {seconds:.2f} s: {action}"
         for report in terminalreporter.getreports("passed")
         for name, value in report.user_properties
         if name == "moves" and report.when == "call"
         for count, seconds, action in [value]
     ]
     if lines:
-        terminalreporter.section("live widgets")
+        terminalreporter.section("live widgets, processor time")
         terminalreporter.write_line("\n".join(lines))

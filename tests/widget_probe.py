@@ -24,7 +24,7 @@ _NO_CONTROLS = (
 def operate_all() -> list[tuple[float, str]]:
     """Set every control to all its options, or to its ends and its middle; then all to an end.
 
-    Returns seconds and the control's description for each move.
+    Returns seconds of processor time and the control's description for each move.
 
     Raises:
         AssertionError: a callback raised; names the control and the value.
@@ -84,7 +84,7 @@ def _range(widget: ipywidgets.Widget) -> list:
 
 def _move(widget: ipywidgets.Widget, trait: str | None, value: object) -> tuple[float, str]:
     action = f"{_describe(widget)} set to {trait} {value!r}" if trait else f"{_describe(widget)}"
-    begin = time.perf_counter()
+    begin = time.process_time()
     try:
         if trait:
             setattr(widget, trait, value)
@@ -93,7 +93,7 @@ def _move(widget: ipywidgets.Widget, trait: str | None, value: object) -> tuple[
                 callback(widget)
     except Exception as error:
         raise AssertionError(f"{action}: {type(error).__name__}: {error}") from error
-    return time.perf_counter() - begin, action
+    return time.process_time() - begin, action
 
 
 def _describe(widget: ipywidgets.Widget) -> str:
