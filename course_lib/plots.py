@@ -11,6 +11,8 @@ import numpy as np
 from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
 from PIL import Image
 
 from course_lib.errors import CourseError
@@ -49,15 +51,15 @@ class PlotError(CourseError, ValueError):
 
 
 def use_course_style() -> None:
-    """Set matplotlib's defaults: 8×4.5 inches, type that a projector shows, a light grid."""
+    """Set matplotlib's defaults: 900×480 pixels, type that a projector shows, a light grid."""
     plt.rcParams.update(
         {
-            "figure.figsize": (8, 4.5),
+            "figure.figsize": (9, 4.8),
             "figure.dpi": _DPI,
             "figure.facecolor": "white",
             "figure.constrained_layout.use": True,
             "font.size": 13,
-            "axes.titlesize": 15,
+            "axes.titlesize": 14,
             "axes.titleweight": "bold",
             "axes.titlelocation": "left",
             "axes.spines.top": False,
@@ -229,3 +231,44 @@ def figure_png(figure: Figure, fast: bool = False) -> bytes:
     buffer = BytesIO()
     picture.save(buffer, "PNG", **({"compress_level": 1} if fast else {"optimize": True}))
     return buffer.getvalue()
+
+
+def chapter_map(chapters: Sequence) -> Figure:
+    """The course as a map: arrows lead from what a chapter needs to the chapter.
+
+    ``chapters`` are as `course_lib.notebooks.chapters` gives them, every chapter after those that
+    it needs. A need that another one already needs has no arrow.
+    """
+    column, height, before = {}, {}, {}
+    for chapter in chapters:
+        column[chapter.number] = 1 + max((column[need] for need in chapter.needs), default=-1)
+        before[chapter.number] = set(chapter.needs).union(*(before[need] for need in chapter.needs))
+    for place in range(max(column.values()) + 1):  # each box as level as can be with its needs
+        here = [chapter for chapter in chapters if column[chapter.number] == place]
+        here.sort(key=lambda chapter: -np.mean([height[need] for need in chapter.needs] or 0))
+        for row, chapter in enumerate(here):
+            height[chapter.number] = (len(here) - 1) / 2 - row
+
+    figure, axes = plt.subplots(figsize=(10, 4.6))
+    half, gap = 0.36, 0.28  # of a box's width; between two columns
+    for chapter in chapters:
+        x, y = column[chapter.number], height[chapter.number]
+        color, fill = ("#0072B2", "#D6EAF8") if chapter.state == "ready" else ("#777777", "white")
+        box = FancyBboxPatch((x - half, y - 0.36), 2 * half, 0.72, boxstyle="round,pad=0")
+        axes.add_patch(box)
+        box.set(edgecolor=color, facecolor=fill, linewidth=1.5, mutation_scale=0.1)
+        title = textwrap.fill(chapter.title.partition(":")[0], 14)
+        axes.text(x, y, f"{chapter.number:02}\n{title}", ha="center", va="center", size=10)
+        for need in set(chapter.needs).difference(*(before[need] for need in chapter.needs)):
+            level = height[need]
+            bends = [
+                (column[need] + half, level),
+                (x - half - gap + 0.04, level),
+                (x - half - 0.01, y),
+            ]
+            arrow = FancyArrowPatch(path=Path(bends), arrowstyle="-|>", mutation_scale=12)
+            axes.add_patch(arrow).set(color="#444444", linewidth=1.2, zorder=0)
+    rows = max(height.values())
+    axes.set(xlim=(-0.45, max(column.values()) + 0.45), ylim=(-rows - 0.45, rows + 0.45))
+    axes.axis("off")
+    return figure

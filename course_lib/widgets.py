@@ -43,7 +43,7 @@ def live(draw: Callable[..., Figure], /, **controls: ipywidgets.Widget) -> "Live
         WidgetError: no control, a control without a value, or ``draw`` returns no figure.
         Exception: whatever ``draw`` raises, which the widget also shows.
     """
-    picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
+    picture = Picture()
 
     def update(**values) -> None:
         figure = draw(**values)
@@ -52,12 +52,11 @@ def live(draw: Callable[..., Figure], /, **controls: ipywidgets.Widget) -> "Live
                 f"The function drawn live returned {type(figure).__name__}; expected a "
                 "matplotlib Figure. End it with `return figure`."
             )
-        width = round(figure.get_figwidth() * figure.dpi)
         titles = [figure.get_suptitle(), *map(_title, figure.axes)]
         with picture.hold_sync():
-            picture.value = plots.figure_png(figure, fast=True)
-            picture.width = str(width)
-            picture.tooltip = ". ".join(title for title in titles if title)
+            picture.width = round(figure.get_figwidth() * figure.dpi)
+            picture.alt = ". ".join(title for title in titles if title)
+            picture.png = plots.figure_png(figure, fast=True)
 
     return Live(update, picture, controls)
 
@@ -132,6 +131,38 @@ class Live(ipywidgets.VBox):
                 control.continuous_update = fast
 
 
+class Picture(anywidget.AnyWidget):
+    """A picture with a description; the next one replaces it without a flash of nothing."""
+
+    png = traitlets.Bytes().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    width = traitlets.Int().tag(sync=True)  # CSS pixels
+
+    _esm = """
+    function render({ model, el }) {
+      const image = document.createElement("img");
+      image.style = "max-width: 100%; height: auto; display: block;";
+      el.append(image);
+      let loads = 0;
+      async function load() {
+        const ticket = ++loads;
+        const source = URL.createObjectURL(new Blob([model.get("png")], { type: "image/png" }));
+        const fresh = Object.assign(new Image(), { src: source });
+        await fresh.decode().catch(() => {});
+        if (ticket === loads)
+          Object.assign(image, { src: source, alt: model.get("alt"), width: model.get("width") });
+        await image.decode().catch(() => {});
+        URL.revokeObjectURL(source);
+      }
+      model.on("change:png", load);
+      load();
+      return () => model.off("change:png", load);
+    }
+
+    export default { render };
+    """
+
+
 class Comparison(anywidget.AnyWidget):
     """The widget behind `compare`; ``position`` in [0, 1] is where the divider stands."""
 
@@ -182,10 +213,9 @@ class Comparison(anywidget.AnyWidget):
 
     function render({ model, el }) {
       const root = make("div", "root", el);
+      const zooms = make("div", "zooms", root, { role: "group", "aria-label": "Zoom" });
       const head = make("div", "head", root);
-      const labels = [make("span", "label", head)];
-      const zooms = make("div", "zooms", head, { role: "group", "aria-label": "Zoom" });
-      labels.push(make("span", "label", head));
+      const labels = [make("span", "label", head), make("span", "label", head)];
       const view = make("div", "view", root);
       const after = make("img", "picture", view, { draggable: false });
       const clip = make("div", "clip", view);
@@ -218,7 +248,8 @@ class Comparison(anywidget.AnyWidget):
       }
 
       function movePicture(dx, dy) {
-        pan = [dx, dy].map((d, i) => clamp(pan[i] + d, Math.min(0, shown[i] - size[i] * scale), 0));
+        pan = [dx, dy].map((d, i) =>
+          Math.round(clamp(pan[i] + d, Math.min(0, shown[i] - size[i] * scale), 0)));
         for (const picture of [before, after])
           picture.style.transform = `translate(${pan[0]}px, ${pan[1]}px)`;
       }
@@ -227,10 +258,12 @@ class Comparison(anywidget.AnyWidget):
         const room = [root.clientWidth, Math.max(240, 0.75 * window.innerHeight)];
         if (!size[0] || !room[0]) return;
         const zoom = model.get("zoom");
-        const center = shown.map((length, i) => (length / 2 - pan[i]) / scale);
+        const center = shown.map((length, i) =>
+          length ? (length / 2 - pan[i]) / scale : size[i] / 2);
         scale = zoom === "fit" ? Math.min(1, room[0] / size[0], room[1] / size[1]) : Number(zoom);
         shown = size.map((length, i) => Math.min(length * scale, room[i]));
         [view.style.width, view.style.height] = shown.map((length) => length + "px");
+        head.style.width = Math.max(shown[0], Math.min(room[0], 400)) + "px";
         for (const picture of [before, after]) picture.style.width = size[0] * scale + "px";
         view.classList.toggle("compare-pixels", scale >= 1);
         view.classList.toggle("compare-overflows", overflows());
@@ -337,14 +370,12 @@ class Comparison(anywidget.AnyWidget):
       width: 100%; color: var(--jp-ui-font-color1, inherit); font: 14px/1.3 system-ui, sans-serif;
     }
     .compare-head {
-      display: grid; grid-template-columns: 1fr auto 1fr; gap: 8px; align-items: end;
-      margin-bottom: 4px; max-width: max-content; min-width: min(100%, 400px);
+      display: flex; justify-content: space-between; gap: 16px; margin: 4px 0; font-weight: 600;
     }
-    .compare-label { font-weight: 600; }
     .compare-label:last-child { text-align: right; }
     .compare-zooms { display: flex; }
     .compare-zoom {
-      border: 1px solid var(--jp-border-color1, #bbb); margin-left: -1px; padding: 2px 8px;
+      border: 1px solid var(--jp-border-color1, #bbb); margin-right: -1px; padding: 2px 8px;
       background: transparent; color: inherit; font: inherit; cursor: pointer;
     }
     .compare-zoom[aria-pressed="true"] {

@@ -1,0 +1,209 @@
+"""Figures: the same codec looks the same, a picture keeps its pixels, a description arrives."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pytest
+from nbconvert import HTMLExporter
+from PIL import Image
+
+from course_lib import plots
+from course_lib.images import ImageError
+from course_lib.notebooks import Chapter, chapters
+
+ALT = 'Two lines: "JPEG" < JPEG 2000 & both rise.'
+
+
+@pytest.fixture(autouse=True)
+def course_style():
+    with plt.rc_context():
+        plots.use_course_style()
+        yield
+    plt.close("all")
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[dict]:
+    """The MIME bundles that were displayed."""
+    bundles = []
+    monkeypatch.setattr(plots, "display", lambda bundle, raw: bundles.append(bundle))
+    return bundles
+
+
+def chart():
+    figure, axes = plt.subplots()
+    axes.plot([0.1, 1, 2], [28, 33, 36], **plots.codec_style("jpeg"))
+    axes.set_title("JPEG rises")
+    return figure
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+class Images(HTMLParser):
+    """Collects the attributes of a page's pictures."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            self.found.append(dict(attrs))
+
+
+def test_codecs_differ_in_colour_and_without_colour():
+    styles = [plots.codec_style(name) for name in plots.CODEC_COLORS]
+    assert len({style["color"] for style in styles}) == len(styles)
+    assert len({style["marker"] for style in styles}) == len(styles)
+    assert len({style["label"] for style in styles}) == len(styles)
+
+
+def test_classic_and_learned_codecs_differ_in_line_and_fill():
+    classic, learned = plots.codec_style("jpeg2000"), plots.codec_style("balle2017")
+    assert classic["linestyle"] != learned["linestyle"]
+    assert classic["markerfacecolor"] == "white"
+    assert learned["markerfacecolor"] == learned["color"]
+
+
+@pytest.mark.parametrize("name", ["balle2017", "balle2017-ms-ssim", "toderici2017"])
+def test_a_published_curve_has_its_codecs_colour_and_another_line(name):
+    ours, published = plots.codec_style(name), plots.codec_style(name, published=True)
+    assert (ours["color"], ours["marker"]) == (published["color"], published["marker"])
+    assert ours["linestyle"] != published["linestyle"]
+    assert published["label"] == ours["label"] + ", published"
+
+
+def test_training_for_ms_ssim_keeps_the_colour():
+    plain, other = plots.codec_style("balle2017"), plots.codec_style("balle2017-ms-ssim")
+    assert plain["color"] == other["color"]
+    assert plain["linestyle"] != other["linestyle"]
+    assert plain["label"] != other["label"]
+
+
+def test_an_unknown_codec_is_refused_with_the_known_ones():
+    with pytest.raises(plots.PlotError, match=r"'jpegxl'.*jpeg2000.*minnen2017"):
+        plots.codec_style("jpegxl")
+
+
+@pytest.mark.parametrize("alt", ["", "  \n", None])
+def test_a_figure_without_description_is_not_shown(alt, shown):
+    with pytest.raises(plots.PlotError, match="description"):
+        plots.show(chart(), alt)
+    assert not shown
+    assert not plt.get_fignums()
+
+
+def test_the_description_reaches_the_page_and_the_text(shown):
+    plots.show(chart(), ALT)
+    (bundle,) = shown
+    assert bundle["text/plain"] == ALT
+    cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", bundle)])
+    page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    (image,) = Images(page).found
+    assert image["alt"] == ALT
+    assert image["width"] == "900"
+    png = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))
+    assert pixels(png).shape == (960, 1800, 3)  # twice as fine as it is shown
+
+
+def test_showing_closes_the_figure(shown):
+    plots.show(chart(), ALT)
+    assert not plt.get_fignums()
+
+
+def test_a_charts_few_colours_stay_close_and_its_ground_white():
+    exact, saved = (
+        pixels(plots.figure_png(chart(), fast=fast)).astype(int) for fast in (True, False)
+    )
+    assert np.abs(exact - saved).max() <= 12
+    assert (saved[:5, -5:] == 255).all()
+    assert (saved == 0).all(axis=2).any()  # JPEG's black
+
+
+def test_a_picture_among_axes_keeps_its_pixels():
+    image = noise(48, 96)
+    figure = plt.figure(figsize=(0.96, 0.48), layout="none")
+    figure.add_axes((0, 0, 1, 1)).imshow(image)
+    figure.axes[0].axis("off")
+    assert np.array_equal(pixels(plots.figure_png(figure)), image)
+
+
+@pytest.mark.parametrize("zoom", [1, 3])
+def test_tiles_show_every_pixel_as_a_square(zoom):
+    images = [noise(20, 30, seed) for seed in range(3)]
+    figure = plots.tile_images(images, ["one", "two", "three"], title="A title", zoom=zoom)
+    drawn = pixels(plots.figure_png(figure))
+    for index, image in enumerate(images):
+        left = 8 + index * (30 * zoom + 8)
+        region = drawn[-8 - 20 * zoom : -8, left : left + 30 * zoom]
+        assert np.array_equal(region, image.repeat(zoom, axis=0).repeat(zoom, axis=1))
+
+
+def test_tiles_fill_the_width_of_a_page_but_no_more():
+    for count in (1, 2, 3, 5):
+        drawn = pixels(plots.figure_png(plots.tile_images([noise(32, 64)] * count)))
+        assert drawn.shape[1] <= 1000 < drawn.shape[1] + 64 * count
+    wide = pixels(plots.figure_png(plots.tile_images([noise(8, 1200)])))
+    assert wide.shape[1] == 1216  # a page shows it smaller; no pixel is thrown away here
+
+
+def test_tiles_wrap_into_rows_and_take_pictures_of_several_kinds():
+    images = [noise(10, 10), noise(10, 10)[..., 0], noise(4, 6) / 255]
+    drawn = pixels(plots.figure_png(plots.tile_images(images, columns=2, zoom=1)))
+    assert drawn.shape[1] == 2 * 10 + 3 * 8
+    bottom = drawn[-18:-14, 8:14]
+    assert np.array_equal(bottom, noise(4, 6))
+
+
+def test_a_long_title_is_wrapped_above_its_picture():
+    figure = plots.tile_images([noise(40, 100)] * 2, ["word " * 12, ""], zoom=1)
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.texts]
+    assert len(boxes) > 1
+    assert max(box.x1 for box in boxes) <= 8 + 100 + 8
+
+
+@pytest.mark.parametrize(
+    ("images", "titles"), [([], None), ([noise(4, 4)], ["one", "two"]), ([noise(4, 4)], [])]
+)
+def test_titles_and_images_must_match(images, titles):
+    with pytest.raises(plots.PlotError, match=f"{len(titles or [])} titles for {len(images)} im"):
+        plots.tile_images(images, titles)
+
+
+def test_what_is_no_picture_is_refused():
+    with pytest.raises(ImageError, match=r"\(3, 8, 8\).*transpose"):
+        plots.tile_images([noise(8, 8).transpose(2, 0, 1)])
+
+
+def test_the_map_names_every_chapter():
+    texts = [text.get_text() for text in plots.chapter_map(chapters()).axes[0].texts]
+    assert len(texts) == 16
+    for chapter, text in zip(chapters(), texts, strict=True):
+        assert re.sub(r"\s+", " ", text).startswith(f"{chapter.number:02} {chapter.title[:8]}")
+
+
+def test_the_map_draws_needs_that_no_other_need_implies():
+    def chapter(number, needs):
+        return Chapter(number, "slug", f"Chapter {number}", "", needs, None, None, None, "ready")
+
+    course = [chapter(0, ()), chapter(1, (0,)), chapter(2, (0, 1)), chapter(3, (0,))]
+    axes = plots.chapter_map(course).axes[0]
+    arrows = [patch for patch in axes.patches if hasattr(patch, "get_arrowstyle")]
+    assert len(arrows) == 3
+    boxes = {text.get_text()[:2]: text.get_position() for text in axes.texts}
+    assert boxes["00"][0] < boxes["01"][0] < boxes["02"][0]
+    assert boxes["03"][0] == boxes["01"][0]
+    assert boxes["03"][1] != boxes["01"][1]
