@@ -112,6 +112,25 @@ def codec_style(name: str, published: bool = False) -> dict:
     }
 
 
+def rate_distortion(curves: Sequence, metric: str, title: str = "") -> Figure:
+    """A figure of `course_lib.evaluation.Curve`s; ``metric`` is "psnr" or "ms-ssim".
+
+    Published curves are dotted, in the colour of the codec that they belong beside, or in grey.
+    """
+    figure, axes = plt.subplots(figsize=(9, 5.5))
+    for curve in curves:
+        if curve.codec:
+            style = codec_style(curve.codec, curve.published)
+        else:
+            style = {"color": "0.5", "linestyle": ":", "label": f"{curve.name}, published"}
+        axes.plot(curve.bpp, curve.quality(metric), **style)
+    axes.set_xlabel("Rate (bits per pixel)")
+    axes.set_ylabel({"psnr": "PSNR (dB)", "ms-ssim": "MS-SSIM (dB)"}[metric])
+    axes.set_title(title)
+    axes.legend(fontsize=11)
+    return figure
+
+
 def show(figure: Figure, alt: str) -> None:
     """Display a figure with a description for readers who do not see it, and close it.
 
