@@ -248,10 +248,10 @@ class Comparison(anywidget.AnyWidget):
       }
 
       function movePicture(dx, dy) {
-        pan = [dx, dy].map((d, i) =>
-          Math.round(clamp(pan[i] + d, Math.min(0, shown[i] - size[i] * scale), 0)));
+        pan = [dx, dy].map((d, i) => clamp(pan[i] + d, Math.min(0, shown[i] - size[i] * scale), 0));
+        const [x, y] = pan.map(Math.round);
         for (const picture of [before, after])
-          picture.style.transform = `translate(${pan[0]}px, ${pan[1]}px)`;
+          picture.style.transform = `translate(${x}px, ${y}px)`;
       }
 
       function layout() {
@@ -261,7 +261,7 @@ class Comparison(anywidget.AnyWidget):
         const center = shown.map((length, i) =>
           length ? (length / 2 - pan[i]) / scale : size[i] / 2);
         scale = zoom === "fit" ? Math.min(1, room[0] / size[0], room[1] / size[1]) : Number(zoom);
-        shown = size.map((length, i) => Math.min(length * scale, room[i]));
+        shown = size.map((length, i) => Math.round(Math.min(length * scale, room[i])));
         [view.style.width, view.style.height] = shown.map((length) => length + "px");
         head.style.width = Math.max(shown[0], Math.min(room[0], 400)) + "px";
         for (const picture of [before, after]) picture.style.width = size[0] * scale + "px";
@@ -367,7 +367,7 @@ class Comparison(anywidget.AnyWidget):
 
     _css = """
     .compare-root {
-      width: 100%; color: var(--jp-ui-font-color1, inherit); font: 14px/1.3 system-ui, sans-serif;
+      width: 100%; color: var(--jp-ui-font-color1, inherit); font: 14px/18px system-ui, sans-serif;
     }
     .compare-head {
       display: flex; justify-content: space-between; gap: 16px; margin: 4px 0; font-weight: 600;
