@@ -13,7 +13,13 @@ def main(arguments: list[str] | None = None) -> int:
         prog="course", description="Learned image compression: a course"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add_command in (_add_info, _add_notebooks):
+    for add_command in (
+        _add_info,
+        _add_notebooks,
+        _add_codec_commands,
+        _add_evaluation_commands,
+        _add_exercise_commands,
+    ):
         add_command(commands)
     options = parser.parse_args(arguments)
     try:
@@ -69,6 +75,256 @@ def _notebooks(options) -> int:
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0
+
+
+def _add_codec_commands(commands) -> None:
+    parser = commands.add_parser("encode", help="a picture to a file, by any codec of the course")
+    parser.add_argument("picture", metavar="PICTURE")
+    parser.add_argument("-o", dest="out", required=True, metavar="FILE")
+    parser.add_argument("--codec", required=True, metavar="NAME", help="jpeg, webp, avif, …")
+    size = parser.add_mutually_exclusive_group(required=True)
+    size.add_argument("--quality", type=int, metavar="Q", help="from 1, larger is better")
+    size.add_argument(
+        "--bpp", type=float, metavar="R", help="at most R bits per pixel, all counted"
+    )
+    parser.set_defaults(run=_encode)
+
+    parser = commands.add_parser("decode", help="a file back to a picture")
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("-o", dest="out", required=True, metavar="PICTURE", help="a .png, …")
+    parser.add_argument(
+        "--partial", action="store_true", help="from a progressive file that is cut"
+    )
+    parser.set_defaults(run=_decode)
+
+    parser = commands.add_parser("inspect", help="what a file is, and where its bytes go")
+    parser.add_argument("file", metavar="FILE")
+    parser.set_defaults(run=_inspect)
+
+
+def _encode(options) -> None:
+    from pathlib import Path
+
+    from course_lib.codecs import CodecError, decode, encode_within, load_codec
+    from course_lib.images import read_image
+    from course_lib.metrics import bits_per_pixel, psnr
+    from course_lib.paths import atomic_write
+
+    _refuse_overwriting(options.picture, options.out)
+    image = read_image(options.picture)
+    height, width, _ = image.shape
+    if options.bpp is None:
+        data = load_codec(options.codec, options.quality).encode(image)
+    elif 0 < options.bpp < 1000:
+        data = encode_within(image, options.codec, int(options.bpp * height * width / 8))
+    else:
+        raise CodecError(f"Got --bpp {options.bpp}; expected a number between 0 and 1000.")
+    quality = psnr(image, decode(data))
+    atomic_write(Path(options.out), data)
+    bpp = bits_per_pixel(len(data), height, width)
+    print(f"{options.out}: {len(data):,} bytes, {bpp:.4f} bpp, PSNR {quality:.2f} dB")
+
+
+def _decode(options) -> None:
+    from course_lib.codecs import decode
+    from course_lib.container import read_file
+    from course_lib.images import write_image
+    from course_lib.metrics import bits_per_pixel
+
+    _refuse_overwriting(options.file, options.out)
+    data = read_file(options.file)
+    image = decode(data, partial=options.partial)
+    if options.partial:
+        image, bpp = image
+    else:
+        bpp = bits_per_pixel(len(data), *image.shape[:2])
+    write_image(options.out, image)
+    print(f"{options.out}: {image.shape[0]}×{image.shape[1]} pixels from {bpp:.4f} bpp")
+
+
+def _inspect(options) -> None:
+    from course_lib.codecs import codec_name
+    from course_lib.container import NO_WEIGHTS, read_file, unpack
+    from course_lib.metrics import bits_per_pixel
+
+    contents = unpack(read_file(options.file))
+    header = contents.header
+    rows = {"header": contents.header_bytes}
+    rows |= {f"segment {n}": len(payload) for n, payload in enumerate(contents.segments, 1)}
+    rows["lengths, checksums"] = contents.num_bytes - sum(rows.values())
+    rows["file"] = contents.num_bytes
+    print(f"{codec_name(header.codec_id)} at quality {header.quality}", end=", ")
+    print(f"{header.height}×{header.width} pixels", end=", ")
+    has_weights = header.fingerprint != NO_WEIGHTS
+    print(f"weights {header.fingerprint.hex()}" if has_weights else "no weights")
+    print(f"{'':18} {'bytes':>11} {'bpp':>9} {'share':>8}")
+    for name, num_bytes in rows.items():
+        bpp = bits_per_pixel(num_bytes, header.height, header.width)
+        print(f"{name:18} {num_bytes:11,} {bpp:9.4f} {num_bytes / contents.num_bytes:8.1%}")
+
+
+def _refuse_overwriting(source: str, target: str) -> None:
+    from pathlib import Path
+
+    if Path(source).exists() and Path(target).exists() and Path(target).samefile(source):
+        raise CourseError(f"{target} is the file to read. Choose another name for the result.")
+
+
+def _add_evaluation_commands(commands) -> None:
+    parser = commands.add_parser("evaluate", help="rate and distortion over a set of images")
+    parser.add_argument("--codecs", required=True, nargs="+", metavar="NAME")
+    parser.add_argument(
+        "--images", required=True, metavar="SET", help="kodak, valid, train, or a folder"
+    )
+    parser.add_argument("--qualities", nargs="+", type=int, metavar="Q", help="default: a ladder")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="images at a time (all cores); 1 to compare times"
+    )
+    parser.add_argument("--out", metavar="DIR", help="where SET-NAME.json goes (data/results)")
+    parser.set_defaults(run=_evaluate)
+
+    parser = commands.add_parser("plot", help="draw measured and published curves; BD-rates")
+    parser.add_argument("results", nargs="+", metavar="FILE", help="written by course evaluate")
+    parser.add_argument("-o", dest="out", required=True, metavar="PICTURE", help="a .png or .svg")
+    parser.add_argument("--metric", choices=("psnr", "ms-ssim"), default="psnr")
+    parser.add_argument("--anchor", default="jpeg-plain", metavar="NAME", help="of the BD-rates")
+    parser.set_defaults(run=_plot)
+
+
+def _evaluate(options) -> None:
+    from pathlib import Path
+
+    from course_lib.codecs import load_codec
+    from course_lib.evaluation import EvaluationError, default_qualities, evaluate
+    from course_lib.images import image_set
+    from course_lib.paths import data_dir
+
+    if options.workers is not None and options.workers < 1:
+        raise EvaluationError(f"Got --workers {options.workers}; expected at least 1.")
+    ladders = {name: options.qualities or default_qualities(name) for name in options.codecs}
+    for name, qualities in ladders.items():  # before hours of work, not after
+        for quality in qualities:
+            load_codec(name, quality)
+    images = image_set(options.images)
+    folder = Path(options.out) if options.out else data_dir() / "results"
+    for name, qualities in ladders.items():
+        out = folder / f"{Path(options.images).resolve().name}-{name}.json"
+        evaluate(name, qualities, images, out, options.workers)
+        print(f"{out}: {len(images)} images")
+
+
+def _plot(options) -> None:
+    from io import BytesIO
+    from pathlib import Path
+
+    from course_lib import plots
+    from course_lib.evaluation import (
+        PUBLISHED,
+        EvaluationError,
+        compare,
+        is_on_kodak,
+        load_results,
+        measured_curve,
+        published_curve,
+    )
+    from course_lib.paths import atomic_write
+
+    suffix = Path(options.out).suffix.lower()
+    if suffix not in (".png", ".svg", ".pdf"):
+        raise EvaluationError(f"Cannot draw {options.out}; expected a name in .png, .svg or .pdf.")
+    results = [load_results(Path(path)) for path in options.results]
+    curves = [measured_curve(result) for result in results]
+    anchor = next((curve for curve in curves if curve.name == options.anchor), None)
+    if anchor is None:
+        names = ", ".join(curve.name for curve in curves)
+        raise EvaluationError(
+            f"The anchor {options.anchor} is not among the results ({names}). Add its file, or "
+            "name another by --anchor."
+        )
+    if all(is_on_kodak(result) for result in results):
+        curves += [published_curve(PUBLISHED[c.name]) for c in curves if c.name in PUBLISHED]
+    plots.use_course_style()
+    figure = plots.rate_distortion(curves, options.metric)
+    buffer = BytesIO()
+    figure.savefig(buffer, format=suffix[1:])
+    atomic_write(Path(options.out), buffer.getvalue())
+    print(f"BD-rate against {options.anchor}, {options.metric}, at equal quality:")
+    for curve in curves:
+        rate = compare(anchor, curve, options.metric)
+        text = "no common quality" if rate is None else f"{rate:+7.1f} %"
+        print(f"  {curve.name:32} {'published' if curve.published else 'measured':10} {text}")
+
+
+def _add_exercise_commands(commands) -> None:
+    parser = commands.add_parser("progress", help="which exercises you have solved")
+    parser.set_defaults(run=_progress)
+
+    parser = commands.add_parser("release", help="make the exercises from the solutions")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--check", action="store_true", help="only say what is out of date")
+    choice.add_argument("--out", metavar="DIR", help="write a bundle for students to a new folder")
+    parser.set_defaults(run=_release)
+
+    parser = commands.add_parser(
+        "questions", help="try every known mistake on every question, and show the hints"
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="01_autoencoders, for example")
+    parser.set_defaults(run=_questions)
+
+
+def _progress(options) -> int:
+    from course_lib.grading.progress import find_exercises, read_progress
+
+    for exercise, solved in read_progress(find_exercises()):
+        checked = [question for question in exercise.fixtures if question.kind != "written"]
+        points = sum(question.points for question in checked if solved[question.id])
+        total = sum(question.points for question in checked)
+        print(
+            f"{exercise.name}: {sum(solved.values())} of {len(checked)} solved, "
+            f"{points} of {total} points"
+        )
+        for question in exercise.fixtures:
+            mark = "✓" if solved[question.id] else "·"
+            by_hand = "" if question in checked else " (marked by hand)"
+            print(f"  {mark} {question.id:16} {question.points:2}  {question.title}{by_hand}")
+    return 0
+
+
+def _release(options) -> int:
+    from pathlib import Path
+
+    from course_lib.grading.releasing import bundle, release
+    from course_lib.paths import REPOSITORY
+
+    if options.out:
+        files = bundle(REPOSITORY, Path(options.out))
+        tops = sorted({file.parts[0] for file in files})
+        print(f"{options.out}: {len(files)} files, in {', '.join(tops)}. No solutions.")
+        return 0
+    changes = release(REPOSITORY, check=options.check)
+    for path, change in changes.items():
+        print(f"{path}: {'out of date' if options.check else change}")
+    if options.check and changes:
+        print("Run `course release`, and commit what it writes.", file=sys.stderr)
+        return 1
+    if not changes:
+        print("exercises/ is up to date.")
+    return 0
+
+
+def _questions(options) -> int:
+    from course_lib.grading.releasing import review_exercises
+    from course_lib.paths import REPOSITORY
+
+    failures = 0
+    for name, rows in review_exercises(REPOSITORY, options.names):
+        print(name)
+        for row in rows:
+            result = row.verdict.hint or row.verdict.message or "passed"
+            failures += not row.is_as_expected
+            mark = "✓" if row.is_as_expected else "✗"
+            print(f"  {mark} {row.question:16} {row.answer:28} {result}")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,187 @@
+"""What `check` compares with: inputs, expected outcomes and those of known mistakes, as files.
+
+An exercise has two: ``NN_name.json``, and ``NN_name.safetensors`` with the arrays that the first
+refers to by number. Of values and choices they hold hashes only.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from course_lib.errors import CourseError
+from course_lib.grading.running import Outcome
+from course_lib.grading.values import pack, unpack
+
+FORMAT = 1
+
+
+class FixtureError(CourseError):
+    """A fixture file that is missing, damaged, or of another version of the course."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message alone."""
+        return [str(self)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call: inputs by name, in order, and what should come out. All frozen."""
+
+    inputs: dict[str, Any]
+    expected: Outcome
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A known mistake, recognised by its outcomes in all cases, or by its hash."""
+
+    name: str
+    hint: str
+    outcomes: tuple[Outcome, ...] = ()
+    sealed: str = ""
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """All that is needed to judge answers to one question, as plain data; see `Question`."""
+
+    id: str
+    title: str
+    points: int
+    kind: str
+    gradient_of: tuple[str, ...] = ()
+    rtol: float = 0
+    atol: float = 0
+    decimals: int = 0
+    options: str = ""
+    sealed: str = ""
+    cases: tuple[Case, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
+
+    def fingerprint(self) -> str:
+        """A hash of what is asked and expected: when it changes, the question is unsolved again."""
+        arrays: list[np.ndarray] = []
+        rules = _pack_fixture(replace(self, title="", points=0, mistakes=()), arrays)
+        digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode())
+        for array in arrays:
+            digest.update(array.tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """The fixtures of one exercise."""
+
+    name: str  # "01_autoencoders"
+    title: str
+    fixtures: tuple[Fixture, ...]
+
+
+def dump_exercise(exercise: Exercise) -> tuple[bytes, bytes]:
+    """The contents of an exercise's two files, JSON and safetensors."""
+    arrays: list[np.ndarray] = []
+    questions = [_pack_fixture(fixture, arrays) for fixture in exercise.fixtures]
+    content = save({f"{index:04}": array for index, array in enumerate(arrays)})
+    table = {
+        "format": FORMAT,
+        "exercise": exercise.name,
+        "title": exercise.title,
+        "sha256_of_arrays": hashlib.sha256(content).hexdigest(),
+        "questions": questions,
+    }
+    return (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode(), content
+
+
+def read_exercise(path: Path) -> Exercise:
+    """Read an exercise's fixtures; ``path`` is that of the JSON file.
+
+    Raises:
+        FixtureError: a file is missing, damaged, or of another version; says what to do.
+    """
+    arrays_path = path.with_suffix(".safetensors")
+    try:
+        table, content = path.read_bytes(), arrays_path.read_bytes()
+    except OSError as error:
+        raise _unusable(Path(error.filename), f"cannot be read: {error.strerror}") from error
+    try:
+        parsed = json.loads(table)
+        if parsed["format"] != FORMAT:
+            found = parsed["format"]
+            raise _unusable(path, f"has format {found}, while this course_lib reads {FORMAT}")
+        if parsed["sha256_of_arrays"] != hashlib.sha256(content).hexdigest():
+            raise _unusable(arrays_path, f"is damaged, or of another version than {path.name}")
+        loaded = load(content)
+        arrays = [loaded[name] for name in sorted(loaded)]
+        fixtures = tuple(_unpack_fixture(question, arrays) for question in parsed["questions"])
+        return Exercise(parsed["exercise"], parsed["title"], fixtures)
+    except (ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
+        raise _unusable(path, "is damaged") from error
+
+
+def _unusable(path: Path, what: str) -> FixtureError:
+    return FixtureError(
+        f"{path} {what}. This file belongs to the course: fetch it again with `git checkout -- "
+        "exercises/expected`, or from the archive that you were given. Your notebook is fine."
+    )
+
+
+def _pack_fixture(fixture: Fixture, arrays: list[np.ndarray]) -> dict[str, Any]:
+    """The fixture as JSON, without fields at their default."""
+    packed = {}
+    for field in fields(fixture):
+        value = getattr(fixture, field.name)
+        if field.name == "cases":
+            value = tuple(_pack_case(case, arrays) for case in value)
+        if field.name == "mistakes":
+            value = tuple(_pack_mistake(mistake, arrays) for mistake in value)
+        if value != field.default:
+            packed[field.name] = value
+    return packed
+
+
+def _unpack_fixture(packed: dict[str, Any], arrays: list[np.ndarray]) -> Fixture:
+    cases = tuple(
+        Case(unpack(case["inputs"], arrays), _unpack_outcome(case["expected"], arrays))
+        for case in packed.get("cases", ())
+    )
+    mistakes = tuple(_unpack_mistake(mistake, arrays) for mistake in packed.get("mistakes", ()))
+    gradient_of = tuple(packed.get("gradient_of", ()))
+    lists = {"cases": cases, "mistakes": mistakes, "gradient_of": gradient_of}
+    return Fixture(**(packed | lists))
+
+
+def _pack_case(case: Case, arrays: list[np.ndarray]) -> dict[str, Any]:
+    inputs = pack(case.inputs, arrays)
+    return {"inputs": inputs, "expected": _pack_outcome(case.expected, arrays)}
+
+
+def _pack_mistake(mistake: Mistake, arrays: list[np.ndarray]) -> dict[str, Any]:
+    packed = {"name": mistake.name, "hint": mistake.hint}
+    if mistake.sealed:
+        return packed | {"sealed": mistake.sealed}
+    return packed | {"outcomes": [_pack_outcome(outcome, arrays) for outcome in mistake.outcomes]}
+
+
+def _unpack_mistake(packed: dict[str, Any], arrays: list[np.ndarray]) -> Mistake:
+    outcomes = tuple(_unpack_outcome(outcome, arrays) for outcome in packed.get("outcomes", ()))
+    return Mistake(packed["name"], packed["hint"], outcomes, packed.get("sealed", ""))
+
+
+def _pack_outcome(outcome: Outcome, arrays: list[np.ndarray]) -> dict[str, Any]:
+    """As `pack` would, without the empty fields."""
+    parts = vars(outcome)
+    return {
+        name: pack(value, arrays)
+        for name, value in parts.items()
+        if name == "output" or value not in ({}, (), "")
+    }
+
+
+def _unpack_outcome(packed: dict[str, Any], arrays: list[np.ndarray]) -> Outcome:
+    return Outcome(**{name: unpack(value, arrays) for name, value in packed.items()})

@@ -1,0 +1,115 @@
+"""The verdict on an answer: right, or what differs, and the hint for whoever made that mistake."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from course_lib.grading.comparing import difference
+from course_lib.grading.fixtures import Case, Fixture, Mistake
+from course_lib.grading.running import Outcome, UnsuitableAnswer, run_cases
+from course_lib.grading.sealing import seal_choice, seal_value
+from course_lib.grading.values import describe, freeze
+
+_UNKNOWN = Mistake(name="", hint="")
+_UNSUITABLE = f"{UnsuitableAnswer.__name__}: "
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an answer is right; if not, what is wrong with it, in words for its author."""
+
+    passed: bool
+    message: str = ""
+    called_with: str = ""  # the inputs for which it went wrong
+    hint: str = ""
+    mistake: str = ""  # the name of the known mistake that it is
+
+
+def examine(fixture: Fixture, answer: Any) -> tuple[Verdict, Exception | None]:
+    """Run an answer in this process and judge it; the exception is what the answer raised, if so.
+
+    Raises:
+        NotImplementedError: not answered yet.
+    """
+    if answer is ...:
+        raise NotImplementedError(f"{fixture.id} has no answer yet: put it in place of the dots.")
+    if fixture.kind in ("value", "choice"):
+        return _judge_sealed(fixture, answer), None
+    inputs = [case.inputs for case in fixture.cases]
+    outcomes, error = run_cases(fixture.kind, answer, inputs, fixture.gradient_of)
+    return judge(fixture, outcomes), error
+
+
+def judge(fixture: Fixture, outcomes: list[Outcome]) -> Verdict:
+    """The verdict on what an answer gave, case by case; runs none of its code."""
+    for case, outcome in zip(fixture.cases, outcomes, strict=False):
+        problem = _problem(fixture, case, outcome)
+        if problem:
+            mistake = _find_mistake(fixture, outcomes)
+            called_with = "" if outcome.error.startswith(_UNSUITABLE) else _list_inputs(case)
+            return Verdict(False, problem, called_with, mistake.hint, mistake.name)
+    if len(outcomes) != len(fixture.cases):
+        return Verdict(False, f"got {len(outcomes)} results, expected {len(fixture.cases)}")
+    return Verdict(True)
+
+
+def _judge_sealed(fixture: Fixture, answer: Any) -> Verdict:
+    try:
+        if fixture.kind == "value":
+            sealed = seal_value(fixture.id, answer, fixture.decimals)
+        else:
+            sealed = seal_choice(fixture.id, answer, fixture.options)
+    except UnsuitableAnswer as error:
+        return Verdict(False, str(error))
+    if sealed == fixture.sealed:
+        return Verdict(True)
+    known = (mistake for mistake in fixture.mistakes if mistake.sealed == sealed)
+    mistake = next(known, _UNKNOWN)
+    message = f"{describe(freeze(answer))} is not the answer"
+    return Verdict(False, message, "", mistake.hint, mistake.name)
+
+
+def _problem(fixture: Fixture, case: Case, outcome: Outcome) -> str | None:
+    if outcome.error:
+        return outcome.error.removeprefix(_UNSUITABLE)
+    if outcome.changed:
+        names = " and ".join(outcome.changed)
+        return f"it changes its input {names} in place; leave inputs as they are, or copy them"
+    expected = case.expected
+    if outcome.output is None and expected.output is not None:
+        return "got None: it has no `return …`"
+    found = difference(outcome.output, expected.output, fixture.rtol, fixture.atol)
+    if found:
+        return found
+    for name, gradient in expected.gradients.items():
+        got = outcome.gradients.get(name)
+        if got is None and gradient is not None:
+            return f"the result is right, but no gradient reaches {name}"
+        found = difference(got, gradient, fixture.rtol, fixture.atol)
+        if found:
+            return f"the result is right, but not its gradient with respect to {name}: {found}"
+    return None
+
+
+def _list_inputs(case: Case) -> str:
+    inputs = dict(case.inputs)
+    inputs.pop("weights", None)  # of a module, which gets them behind the scenes
+    inputs = inputs.pop("config", {}) | inputs
+    return ", ".join(f"{name}: {describe(value)}" for name, value in inputs.items())
+
+
+def _find_mistake(fixture: Fixture, outcomes: list[Outcome]) -> Mistake:
+    for mistake in fixture.mistakes:
+        if len(mistake.outcomes) == len(outcomes) and all(
+            _is_same(fixture, outcome, other)
+            for outcome, other in zip(outcomes, mistake.outcomes, strict=True)
+        ):
+            return mistake
+    return _UNKNOWN
+
+
+def _is_same(fixture: Fixture, outcome: Outcome, other: Outcome) -> bool:
+    if outcome.error or other.error:
+        return outcome.error == other.error
+    got = (outcome.output, outcome.gradients, outcome.changed)
+    expected = (other.output, other.gradients, other.changed)
+    return difference(got, expected, fixture.rtol, fixture.atol) is None

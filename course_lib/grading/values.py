@@ -1,0 +1,138 @@
+"""Answers as plain data: numbers, text and arrays, in JSON plus raw arrays, never pickle.
+
+A value is *frozen* when nothing in it can run code of its own: numbers, text, None, lists, tuples,
+dictionaries with text as keys, NumPy arrays, and torch tensors as `Tensor`. Frozen values are what
+is compared, stored in fixtures, and sent over a pipe.
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from course_lib.errors import CourseError
+
+MAX_DEPTH = 8  # of lists within lists, so that a list that holds itself is refused
+_DTYPE_KINDS = "biuf"  # bool, int, unsigned, float: what a fixture can store
+
+
+class UnreadableValue(CourseError, TypeError):
+    """A value that is not plain data."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A torch tensor, frozen: off its device, off its graph."""
+
+    array: np.ndarray
+
+
+def freeze(value: Any, depth: int = 0) -> Any:
+    """A copy of ``value`` as plain data; bfloat16 becomes float32.
+
+    Raises:
+        UnreadableValue: something else is in it, by name.
+    """
+    torch = sys.modules.get("torch")  # whoever holds a tensor has imported it
+    if torch is not None and isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        if value.dtype == torch.bfloat16:
+            value = value.float()
+        try:
+            return Tensor(_own(value.resolve_neg().numpy()))
+        except (TypeError, RuntimeError) as error:  # sparse, quantized, 8-bit floats, …
+            raise UnreadableValue(f"a {value.dtype} tensor of layout {value.layout}") from error
+    if isinstance(value, np.ndarray):
+        return _own(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if depth >= MAX_DEPTH:
+        raise UnreadableValue(f"lists nested more than {MAX_DEPTH} deep")
+    if type(value) in (list, tuple):
+        return type(value)(freeze(item, depth + 1) for item in value)
+    if type(value) is dict and all(type(key) is str for key in value):
+        return {key: freeze(item, depth + 1) for key, item in value.items()}
+    raise UnreadableValue(f"an object of type {type(value).__name__}")
+
+
+def thaw(value: Any) -> Any:
+    """The inverse of `freeze`: new tensors and arrays, which an answer may change."""
+    if isinstance(value, Tensor):
+        import torch
+
+        return torch.from_numpy(value.array.copy())
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, (list, tuple)):
+        return type(value)(thaw(item) for item in value)
+    if isinstance(value, dict):
+        return {key: thaw(item) for key, item in value.items()}
+    return value
+
+
+def pack(value: Any, arrays: list[np.ndarray]) -> Any:
+    """A frozen value as JSON; its arrays are appended to ``arrays`` and referred to by number."""
+    if isinstance(value, Tensor):
+        arrays.append(value.array)
+        return {"tensor": len(arrays) - 1}
+    if isinstance(value, np.ndarray):
+        arrays.append(value)
+        return {"array": len(arrays) - 1}
+    if isinstance(value, (list, tuple)):
+        return {type(value).__name__: [pack(item, arrays) for item in value]}
+    if isinstance(value, dict):
+        return {"dict": {key: pack(item, arrays) for key, item in value.items()}}
+    if isinstance(value, float) and not np.isfinite(value):
+        return {"float": str(value)}
+    return value
+
+
+def unpack(packed: Any, arrays: list[np.ndarray]) -> Any:
+    """The inverse of `pack`.
+
+    Raises:
+        UnreadableValue: not what `pack` writes, or an array is missing.
+    """
+    if not isinstance(packed, dict):
+        if isinstance(packed, list):
+            raise UnreadableValue("a list without its type")
+        return packed
+    try:
+        [(kind, content)] = packed.items()
+        if kind in ("tensor", "array"):
+            if type(content) is not int or content < 0:
+                raise UnreadableValue(f"array number {content!r}")
+            return Tensor(arrays[content]) if kind == "tensor" else arrays[content]
+        if kind in ("list", "tuple"):
+            items = [unpack(item, arrays) for item in content]
+            return items if kind == "list" else tuple(items)
+        if kind == "dict":
+            return {key: unpack(item, arrays) for key, item in content.items()}
+        if kind == "float":
+            return float(content)
+    except (ValueError, TypeError, AttributeError, IndexError) as error:
+        raise UnreadableValue(f"packed data that does not fit: {error}") from error
+    raise UnreadableValue(f"packed data of the unknown kind {kind!r}")
+
+
+def describe(value: Any) -> str:
+    """A frozen value in a few words: type and shape of arrays, numbers and text themselves."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        array, kind = (value, "array") if isinstance(value, np.ndarray) else (value.array, "tensor")
+        return f"{array.dtype} {kind} {array.shape if array.ndim else describe(array.item())}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {describe(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return f"a {type(value).__name__} of {len(value)}"
+    text = f"{value:.7g}" if isinstance(value, float) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _own(array: np.ndarray) -> np.ndarray:
+    """A contiguous copy in the machine's byte order, free of subclasses."""
+    if array.dtype.kind not in _DTYPE_KINDS or array.dtype.itemsize > 8:
+        raise UnreadableValue(f"an array of type {array.dtype}")
+    return np.array(array, dtype=array.dtype.newbyteorder("="), order="C", subok=False)

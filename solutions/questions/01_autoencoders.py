@@ -1,0 +1,531 @@
+"""Questions of exercise 1, and the wrong answers that students give."""
+
+import torch
+from torch import nn
+
+from course_lib.grading.questions import KnownMistake, Question, normal, uniform
+
+# ------------------------------------------------------------------------------ inputs
+
+
+def image_and_size(height, width, size):
+    return lambda rng: {"image": uniform(rng, 3, height, width), "size": size}
+
+
+def patches_and_shape(height, width, size):
+    count = (height // size) * (width // size)
+    return lambda rng: {
+        "patches": uniform(rng, count, 3 * size * size),
+        "size": size,
+        "height": height,
+        "width": width,
+    }
+
+
+def batch_and_weights(batch, num_values, num_codes, scale=1.0):
+    return lambda rng: {
+        "x": uniform(rng, batch, num_values),
+        "W": normal(rng, num_codes, num_values, scale=scale),
+        "b": normal(rng, num_codes),
+    }
+
+
+def two_batches(batch, num_values):
+    return lambda rng: {
+        "x": uniform(rng, batch, num_values),
+        "x_hat": uniform(rng, batch, num_values),
+    }
+
+
+def loss_and_size(num_values):
+    return lambda rng: {"loss": uniform(rng, low=0.5, high=4), "num_values": num_values}
+
+
+def preactivations(rng):
+    return {"a": uniform(rng, 4, 5, low=-8, high=8), "x": uniform(rng, 4, 5)}
+
+
+def tied_weights(rng):
+    drawn = batch_and_weights(batch=3, num_values=6, num_codes=4)(rng)
+    return drawn | {"b_out": normal(rng, 6)}
+
+
+def given_module(batch, num_values, num_codes):
+    return lambda rng: {
+        "config": {"num_values": num_values, "num_codes": num_codes},
+        "weights": {
+            "encoder.weight": normal(rng, num_codes, num_values),
+            "encoder.bias": normal(rng, num_codes),
+            "decoder.weight": normal(rng, num_values, num_codes),
+            "decoder.bias": normal(rng, num_values),
+        },
+        "x": uniform(rng, batch, num_values),
+    }
+
+
+# ---------------------------------------------------------------------------- mistakes
+
+
+def split(image, size):
+    """(3, rows, size, columns, size)"""
+    _, height, width = image.shape
+    return image.reshape(3, height // size, size, width // size, size)
+
+
+def autoencoder(forward):
+    """A module class with the right layers and the given ``forward``."""
+
+    class Autoencoder(nn.Module):
+        def __init__(self, num_values, num_codes):
+            super().__init__()
+            self.encoder = nn.Linear(num_values, num_codes)
+            self.decoder = nn.Linear(num_codes, num_values)
+
+    Autoencoder.forward = forward
+    return Autoencoder
+
+
+class OneLayer(nn.Module):
+    def __init__(self, num_values, num_codes):
+        super().__init__()
+        self.encoder = nn.Linear(num_values, num_codes)
+
+    def forward(self, x):
+        return torch.sigmoid(self.encoder(x)) @ self.encoder.weight
+
+
+def tied(
+    x, W, b, b_out, *, code=lambda y: y, decoder=lambda W: W, reduce=lambda e: e.sum(1).mean()
+):
+    """The right answer, in which one step can be replaced by a wrong one."""
+    y = code(torch.sigmoid(x @ W.T + b))
+    return reduce((x - (y @ decoder(W) + b_out)).square())
+
+
+def tied_without_graph(x, W, b, b_out):
+    with torch.no_grad():
+        return tied(x, W, b, b_out)
+
+
+# --------------------------------------------------------------------------- questions
+
+QUESTIONS = (
+    Question(
+        id="cut-patches",
+        title="Cut a picture into patches",
+        points=3,
+        kind="function",
+        inputs=(image_and_size(4, 6, 2), image_and_size(6, 3, 3), image_and_size(4, 8, 4)),
+        mistakes=(
+            KnownMistake(
+                "plain-reshape",
+                lambda image, size: image.reshape(-1, 3 * size * size),
+                "reshape alone never moves a number: it reads whole lines of the picture, and a "
+                "patch is made of short pieces of several lines. Split height and width first, "
+                "to (3, rows, size, columns, size); bring the axes into order with permute; only "
+                "then reshape.",
+            ),
+            KnownMistake(
+                "columns-first",
+                lambda image, size: (
+                    split(image, size).permute(3, 1, 0, 2, 4).reshape(-1, 3 * size * size)
+                ),
+                "Your patches come down the columns. Reading order goes along the rows: the axis "
+                "of rows stands before the axis of columns.",
+            ),
+            KnownMistake(
+                "channels-last",
+                lambda image, size: (
+                    split(image, size).permute(1, 3, 2, 4, 0).reshape(-1, 3 * size * size)
+                ),
+                "Within a patch you list red, green and blue pixel by pixel. All red values come "
+                "first, then all green, then all blue: the axis of channels stands before those "
+                "of the pixels.",
+            ),
+            KnownMistake(
+                "pixels-transposed",
+                lambda image, size: (
+                    split(image, size).permute(1, 3, 0, 4, 2).reshape(-1, 3 * size * size)
+                ),
+                "Each patch lies on its side: within it, the axis of lines stands before the axis "
+                "along a line.",
+            ),
+            KnownMistake(
+                "one-patch-per-column",
+                lambda image, size: nn.functional.unfold(image[None], size, stride=size)[0],
+                "Rows and columns are exchanged: each row is to hold one patch. unfold gives one "
+                "per column; transpose it.",
+            ),
+        ),
+    ),
+    Question(
+        id="join-patches",
+        title="Put the patches together again",
+        points=2,
+        kind="function",
+        inputs=(
+            patches_and_shape(4, 6, 2),
+            patches_and_shape(6, 3, 3),
+            patches_and_shape(4, 8, 4),
+        ),
+        mistakes=(
+            KnownMistake(
+                "plain-reshape",
+                lambda patches, size, height, width: patches.reshape(3, height, width),
+                "The shape is right, but reshape alone leaves each number where it is in memory. "
+                "Undo cut_patches step by step, from its last to its first: split the rows into "
+                "(rows, columns, 3, size, size), permute, then reshape.",
+            ),
+            KnownMistake(
+                "rows-and-columns-exchanged",
+                lambda patches, size, height, width: (
+                    patches.reshape(width // size, height // size, 3, size, size)
+                    .permute(2, 1, 3, 0, 4)
+                    .reshape(3, height, width)
+                ),
+                "You lay the patches down the columns. There are height // size rows of patches, "
+                "and they come one row after the other.",
+            ),
+            KnownMistake(
+                "same-permute-again",
+                lambda patches, size, height, width: (
+                    patches.reshape(height // size, width // size, 3, size, size)
+                    .permute(1, 3, 0, 2, 4)
+                    .reshape(3, height, width)
+                ),
+                "The permutation that cuts does not undo itself. Write above each axis where it "
+                "is and where it must go: (rows, columns, 3, size, size) to "
+                "(3, rows, size, columns, size).",
+            ),
+        ),
+    ),
+    Question(
+        id="encode",
+        title="Encode a batch of patches",
+        points=2,
+        kind="function",
+        inputs=(
+            batch_and_weights(5, 12, 4),
+            batch_and_weights(1, 6, 6),
+            batch_and_weights(3, 4, 8, scale=20),
+        ),
+        mistakes=(
+            KnownMistake(
+                "weights-not-transposed",
+                lambda x, W, b: torch.sigmoid(x @ W + b),
+                "W has one row for each number of the code: (m, n). Your patches are rows, (B, n), "
+                "so the product that fits is x @ W.T, of shape (B, m).",
+            ),
+            KnownMistake(
+                "patches-as-columns",
+                lambda x, W, b: torch.sigmoid(W @ x.T + b[:, None]),
+                "That is Wx + b with patches as columns, as the formula writes it. Here patches "
+                "are rows, and so must the codes be: (B, m).",
+            ),
+            KnownMistake(
+                "no-bias",
+                lambda x, W, b: torch.sigmoid(x @ W.T),
+                "The bias b is missing: one number that is added to each of the m sums.",
+            ),
+            KnownMistake(
+                "no-activation",
+                lambda x, W, b: x @ W.T + b,
+                "These are the sums before the activation. Every number of a code lies in (0, 1).",
+            ),
+            KnownMistake(
+                "bias-outside",
+                lambda x, W, b: torch.sigmoid(x @ W.T) + b,
+                "The bias belongs inside the sigmoid, where it moves the point at which a unit "
+                "switches.",
+            ),
+            KnownMistake(
+                "activation-first",
+                lambda x, W, b: torch.sigmoid(x) @ W.T + b,
+                "The sigmoid is on the wrong side: first the weighted sum of the pixels, then δ.",
+            ),
+            KnownMistake(
+                "softmax",
+                lambda x, W, b: torch.softmax(x @ W.T + b, dim=1),
+                "softmax makes the numbers of a code share a sum of 1. The sigmoid treats each "
+                "number alone.",
+            ),
+        ),
+    ),
+    Question(
+        id="loss",
+        title="The loss",
+        points=2,
+        kind="function",
+        inputs=(two_batches(5, 12), two_batches(1, 6), two_batches(6, 3)),
+        mistakes=(
+            KnownMistake(
+                "mean-of-all",
+                lambda x, x_hat: (x - x_hat).square().mean(),
+                "You averaged over the values of a patch too. ‖x − x'‖² is their sum; only over "
+                "the batch do you take the mean.",
+            ),
+            KnownMistake(
+                "sum-of-all",
+                lambda x, x_hat: (x - x_hat).square().sum(),
+                "You summed over the batch too, so twice the batch would give twice the loss. Sum "
+                "over the values of a patch, then take the mean over the patches.",
+            ),
+            KnownMistake(
+                "norm-not-squared",
+                lambda x, x_hat: (x - x_hat).norm(dim=1).mean(),
+                "norm takes a square root; the loss is the squared norm. The root would make "
+                "patches with large errors count less.",
+            ),
+            KnownMistake(
+                "absolute",
+                lambda x, x_hat: (x - x_hat).abs().sum(dim=1).mean(),
+                "These are absolute differences; the norm ‖·‖² squares them.",
+            ),
+            KnownMistake(
+                "wrong-axis",
+                lambda x, x_hat: (x - x_hat).square().sum(dim=0).mean(),
+                "You summed along the batch. Axis 0 counts the patches, axis 1 the values of one.",
+            ),
+        ),
+    ),
+    Question(
+        id="psnr",
+        title="From the loss to decibels",
+        points=2,
+        kind="function",
+        inputs=(loss_and_size(192), loss_and_size(12)),
+        mistakes=(
+            KnownMistake(
+                "loss-for-mse",
+                lambda loss, num_values: 10 * torch.log10(1 / loss),
+                "PSNR wants the mean squared error of one value; the loss is the sum over the "
+                "num_values values of a patch.",
+            ),
+            KnownMistake(
+                "peak-255",
+                lambda loss, num_values: 10 * torch.log10(255**2 * num_values / loss),
+                "Your peak is 255, but these values lie in [0, 1], so the peak is 1. Peak and "
+                "error must be on the same scale; the result is then 48 dB lower.",
+            ),
+            KnownMistake(
+                "natural-logarithm",
+                lambda loss, num_values: 10 * torch.log(num_values / loss),
+                "Decibels are ten times the logarithm to base 10: torch.log10, not torch.log.",
+            ),
+            KnownMistake(
+                "factor-20",
+                lambda loss, num_values: 20 * torch.log10(num_values / loss),
+                "The factor 20 goes with amplitudes, such as the root of the mean squared error. "
+                "With the mean squared error itself it is 10.",
+            ),
+            KnownMistake(
+                "upside-down",
+                lambda loss, num_values: 10 * torch.log10(loss / num_values),
+                "The sign is wrong: a smaller error must give a larger PSNR. The peak stands "
+                "above the line, the error below.",
+            ),
+        ),
+    ),
+    Question(
+        id="saturation",
+        title="The gradient where the sigmoid saturates",
+        points=3,
+        kind="function",
+        inputs=(preactivations, preactivations),
+        rtol=5e-3,  # 1 − σ(8) keeps three digits in float32
+        atol=1e-6,
+        mistakes=(
+            KnownMistake(
+                "no-slope",
+                lambda a, x: 2 * (torch.sigmoid(a) - x),
+                "That is the gradient with respect to the pixel x'. The chain rule takes it on to "
+                "a: multiply by the slope σ'(a).",
+            ),
+            KnownMistake(
+                "no-factor-two",
+                lambda a, x: (torch.sigmoid(a) - x) * torch.sigmoid(a) * (1 - torch.sigmoid(a)),
+                "The derivative of a square brings down a factor 2.",
+            ),
+            KnownMistake(
+                "wrong-sign",
+                lambda a, x: 2 * (x - torch.sigmoid(a)) * torch.sigmoid(a) * (1 - torch.sigmoid(a)),
+                "The sign is wrong: where x' is larger than x, a larger a makes the loss larger, "
+                "so the gradient is positive there.",
+            ),
+            KnownMistake(
+                "slope-at-the-output",
+                lambda a, x: (
+                    2
+                    * (torch.sigmoid(a) - x)
+                    * torch.sigmoid(torch.sigmoid(a))
+                    * (1 - torch.sigmoid(torch.sigmoid(a)))
+                ),
+                "You took the slope of the sigmoid at σ(a) instead of at a. With s = σ(a) it is "
+                "s·(1 − s).",
+            ),
+            KnownMistake(
+                "slope-of-a",
+                lambda a, x: 2 * (torch.sigmoid(a) - x) * a * (1 - a),
+                "The slope of the sigmoid is s·(1 − s) with s = σ(a), not a·(1 − a).",
+            ),
+        ),
+    ),
+    Question(
+        id="tied-loss",
+        title="One matrix, used twice",
+        points=3,
+        kind="gradient",
+        gradient_of=("W", "b"),
+        inputs=(tied_weights, tied_weights),
+        mistakes=(
+            KnownMistake(
+                "no-graph",
+                tied_without_graph,
+                "The value is right, but torch cannot go back from it to W. Something cut the "
+                "graph: torch.no_grad(), .item(), .detach(), .numpy() or torch.tensor(…). Return "
+                "the tensor as it comes out of the formula.",
+            ),
+            KnownMistake(
+                "code-detached",
+                lambda x, W, b, b_out: tied(x, W, b, b_out, code=torch.Tensor.detach),
+                "The code is cut off from the weights that made it, so the encoder does not "
+                "learn. Leave out detach().",
+            ),
+            KnownMistake(
+                "decoder-detached",
+                lambda x, W, b, b_out: tied(x, W, b, b_out, decoder=torch.Tensor.detach),
+                "W is used twice, so its gradient has two terms, and yours lacks the decoder's. "
+                "Use W itself there, no copy that is detached.",
+            ),
+            KnownMistake(
+                "decoder-transposed",
+                lambda x, W, b, b_out: tied(x, W, b, b_out, decoder=lambda W: W.T),
+                "Going back, W' is the transpose of W: y is (B, m), W is (m, n), so the product "
+                "that fits is y @ W.",
+            ),
+            KnownMistake(
+                "mean-of-all",
+                lambda x, W, b, b_out: tied(x, W, b, b_out, reduce=torch.mean),
+                "As in reconstruction_loss: sum over the values of a patch, mean over the batch.",
+            ),
+        ),
+    ),
+    Question(
+        id="autoencoder",
+        title="The autoencoder as a module",
+        points=4,
+        kind="module",
+        inputs=(given_module(4, 6, 3), given_module(1, 3, 5)),
+        mistakes=(
+            KnownMistake(
+                "no-activation",
+                autoencoder(lambda self, x: self.decoder(self.encoder(x))),
+                "Without δ the two layers are one linear map: that is PCA, which is chapter 2. "
+                "The code goes through the sigmoid.",
+            ),
+            KnownMistake(
+                "activation-on-the-output",
+                autoencoder(lambda self, x: torch.sigmoid(self.decoder(self.encoder(x)))),
+                "The sigmoid is on the wrong side: it belongs to the code, y = σ(Wx + b), and the "
+                "output stays linear.",
+            ),
+            KnownMistake(
+                "activation-twice",
+                autoencoder(
+                    lambda self, x: torch.sigmoid(self.decoder(torch.sigmoid(self.encoder(x))))
+                ),
+                "One sigmoid too many: here δ' is the identity, so the output stays linear.",
+            ),
+            KnownMistake(
+                "returns-the-code",
+                autoencoder(lambda self, x: torch.sigmoid(self.encoder(x))),
+                "That is the code. forward goes all the way and returns the reconstruction.",
+            ),
+            KnownMistake(
+                "relu",
+                autoencoder(lambda self, x: self.decoder(torch.relu(self.encoder(x)))),
+                "That is a ReLU; this exercise asks for the sigmoid.",
+            ),
+            KnownMistake(
+                "one-layer",
+                OneLayer,
+                "Weights are not tied here: there are two layers, self.encoder and self.decoder, "
+                "each with a bias.",
+            ),
+        ),
+    ),
+    Question(
+        id="code-bits",
+        title="Numbers are not bits",
+        points=2,
+        kind="value",
+        decimals=2,
+        mistakes=(
+            KnownMistake(
+                "numbers-per-pixel",
+                16 / 64,
+                "That is numbers per pixel. Each of them takes 32 bits.",
+            ),
+            KnownMistake(
+                "bits-per-value",
+                16 * 32 / 192,
+                "You divided by the 192 values. Red, green and blue together are one pixel, and a "
+                "patch has 8·8 of them.",
+            ),
+            KnownMistake(
+                "eight-bits",
+                16 * 8 / 64,
+                "8 bits are what a value of the picture takes. The code's numbers come out of the "
+                "network as float32.",
+            ),
+            KnownMistake(
+                "bits-per-patch",
+                16 * 32,
+                "That is bits per patch. A patch has 8·8 pixels.",
+            ),
+            KnownMistake(
+                "ratio",
+                24 / 8,
+                "That is how many times smaller the code is than the 24 bits per pixel of the "
+                "picture. Asked is the code's own rate.",
+            ),
+            KnownMistake(
+                "bytes",
+                16 * 4 / 64,
+                "That is bytes per pixel; a byte has 8 bits.",
+            ),
+        ),
+    ),
+    Question(
+        id="overcomplete",
+        title="More code than picture",
+        points=1,
+        kind="choice",
+        options="abcd",
+        mistakes=(
+            KnownMistake(
+                "better-features",
+                "a",
+                "Nothing in the loss asks for features. Which map has a loss of exactly zero, "
+                "whatever the pictures are?",
+            ),
+            KnownMistake(
+                "compression",
+                "b",
+                "Count: 256 numbers for 192 values. What was saved?",
+            ),
+            KnownMistake(
+                "overfitting",
+                "d",
+                "Overfitting would show on new pictures. Here the loss is zero on any picture at "
+                "all; think of what W and W' can be when there is room for every pixel.",
+            ),
+        ),
+    ),
+    Question(
+        id="not-bits",
+        title="What is missing for a codec",
+        points=3,
+        kind="written",
+    ),
+)
