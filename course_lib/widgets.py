@@ -7,6 +7,7 @@ from io import BytesIO
 
 import anywidget
 import ipywidgets
+import matplotlib.pyplot as plt
 import numpy as np
 import traitlets
 from matplotlib.axes import Axes
@@ -46,17 +47,22 @@ def live(draw: Callable[..., Figure], /, **controls: ipywidgets.Widget) -> "Live
     picture = Picture()
 
     def update(**values) -> None:
-        figure = draw(**values)
-        if not isinstance(figure, Figure):
-            raise WidgetError(
-                f"The function drawn live returned {type(figure).__name__}; expected a "
-                "matplotlib Figure. End it with `return figure`."
-            )
-        titles = [figure.get_suptitle(), *map(_title, figure.axes)]
-        with picture.hold_sync():
-            picture.width = round(figure.get_figwidth() * figure.dpi)
-            picture.alt = ". ".join(title for title in titles if title)
-            picture.png = plots.figure_png(figure, fast=True)
+        open_before = set(plt.get_fignums())
+        try:
+            figure = draw(**values)
+            if not isinstance(figure, Figure):
+                raise WidgetError(
+                    f"The function drawn live returned {type(figure).__name__}; expected a "
+                    "matplotlib Figure. End it with `return figure`."
+                )
+            titles = [figure.get_suptitle(), *map(_title, figure.axes)]
+            with picture.hold_sync():
+                picture.width = round(figure.get_figwidth() * figure.dpi)
+                picture.alt = ". ".join(title for title in titles if title)
+                picture.png = plots.figure_png(figure, fast=True)
+        finally:  # also what a failed drawing has begun, which would appear below the next cell
+            for number in set(plt.get_fignums()) - open_before:
+                plt.close(number)
 
     return Live(update, picture, controls)
 
@@ -108,6 +114,9 @@ class Live(ipywidgets.VBox):
         self.controls = dict(controls)
         self.view = view
         self._update = update
+        self._eager = [
+            control for control in controls.values() if getattr(control, "continuous_update", False)
+        ]
         self._problem = ipywidgets.HTML()
         super().__init__([*controls.values(), view, self._problem])
         self.redraw()
@@ -126,9 +135,8 @@ class Live(ipywidgets.VBox):
         self._problem.value = ""
         # The frontend sends a new value only when the last one is drawn, so nothing queues up.
         fast = time.perf_counter() - begin < _FAST
-        for control in self.controls.values():
-            if control.has_trait("continuous_update"):
-                control.continuous_update = fast
+        for control in self._eager:
+            control.continuous_update = fast
 
 
 class Picture(anywidget.AnyWidget):

@@ -27,9 +27,9 @@ def course_style():
 
 
 def draw_power(power, scale=1):
+    figure, axes = plt.subplots(figsize=(4, 3))
     if power == 0:
         raise CourseError("Got the power <0>; expected another.")
-    figure, axes = plt.subplots(figsize=(4, 3))
     axes.plot(scale * np.linspace(0, 1, 20) ** power)
     axes.set_title(f"To the power of {power}")
     return figure
@@ -79,6 +79,7 @@ def test_an_exception_is_shown_and_raised_and_forgotten_after_the_next_figure():
     assert 'role="alert"' in message
     assert "CourseError: Got the power &lt;0&gt;" in message
     assert live.view.png == before
+    assert not plt.get_fignums()
     live.controls["power"].value = 3
     assert live.children[-1].value == ""
     assert live.view.png != before
@@ -92,8 +93,10 @@ def test_an_exception_in_the_first_figure_is_raised():
 @pytest.mark.parametrize(("limit", "while_dragged"), [(60, True), (0, False)])
 def test_a_slow_figure_waits_until_the_slider_is_released(monkeypatch, limit, while_dragged):
     monkeypatch.setattr(widgets, "_FAST", limit)
-    live = widgets.live(draw_power, power=power_slider())
+    patient = ipywidgets.FloatSlider(1, min=1, max=2, continuous_update=False)
+    live = widgets.live(draw_power, power=power_slider(), scale=patient)
     assert live.controls["power"].continuous_update is while_dragged
+    assert patient.continuous_update is False  # as its author wants it
 
 
 def test_labels_are_readable_and_default_to_the_arguments_name():
