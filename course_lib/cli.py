@@ -110,7 +110,7 @@ def _encode(options) -> None:
     from course_lib.metrics import bits_per_pixel, psnr
     from course_lib.paths import atomic_write
 
-    _refuse_overwriting(options.picture, options.out)
+    _check_output(options.picture, options.out)
     image = read_image(options.picture)
     height, width, _ = image.shape
     if options.bpp is None:
@@ -131,7 +131,7 @@ def _decode(options) -> None:
     from course_lib.images import write_image
     from course_lib.metrics import bits_per_pixel
 
-    _refuse_overwriting(options.file, options.out)
+    _check_output(options.file, options.out)
     data = read_file(options.file)
     image = decode(data, partial=options.partial)
     if options.partial:
@@ -163,9 +163,11 @@ def _inspect(options) -> None:
         print(f"{name:18} {num_bytes:11,} {bpp:9.4f} {num_bytes / contents.num_bytes:8.1%}")
 
 
-def _refuse_overwriting(source: str, target: str) -> None:
+def _check_output(source: str, target: str) -> None:
     from pathlib import Path
 
+    if Path(target).is_dir():
+        raise CourseError(f"{target} is a folder. Add the name of the file to write.")
     if Path(source).exists() and Path(target).exists() and Path(target).samefile(source):
         raise CourseError(f"{target} is the file to read. Choose another name for the result.")
 

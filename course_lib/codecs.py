@@ -128,7 +128,7 @@ def load_codec(name: str, quality: int) -> Codec:
     Raises:
         CodecError: no such codec or quality.
     """
-    qualities = _entry(name).qualities
+    qualities = ladder(name)
     if isinstance(quality, bool) or not isinstance(quality, int | np.integer):
         raise CodecError(f"Got quality {quality!r}; expected a whole number.")
     if quality not in qualities:
@@ -163,7 +163,7 @@ def encode_within(image: np.ndarray, name: str, max_bytes: int) -> bytes:
         ImageError: not an image, or one that is too large for this codec.
     """
     image = as_rgb8(image)
-    qualities = _entry(name).qualities
+    qualities = ladder(name)
     files = {}
 
     def size(quality: int) -> int:
