@@ -67,6 +67,11 @@ class ClassicCoder:
         name = self.config.pillow_name
         if len(segments) != 1:
             raise BitstreamError(f"The file has {len(segments)} segments; {name} has one.")
+        if max(height, width) > self.config.max_side:
+            raise BitstreamError(
+                f"The header has {height}×{width} pixels; {name} holds at most "
+                f"{self.config.max_side:,} on a side. It was forged."
+            )
         file = self.config.as_file(segments[0], height, width)
         try:
             with Image.open(BytesIO(file), formats=(name,)) as picture:
