@@ -25,10 +25,8 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
 OLDEST, NEWEST = (3, 11), (3, 14)  # NEWEST: the last Python that has wheels of all packages
@@ -38,7 +36,7 @@ STAMP = VENV / "course-setup.json"  # written last: without it, a set-up did not
 LOCK = VENV / "course-setup.lock"
 LOG = VENV / "course-setup.log"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-GIGABYTES = {"cpu": 3.5, "cuda": 12}  # the peak: packages, their wheels, pip's cache
+GIGABYTES = {"cpu": 3, "cuda": 11}  # the peak: packages, their wheels, pip's cache
 
 
 class SetupError(Exception):
@@ -98,8 +96,6 @@ def pytest(options, extra, paths):
     setup()
     if any((ROOT / argument.split("::")[0]).exists() for argument in extra):
         paths = []
-    # Two workers; more threads of theirs than there are cores would wait for each other.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
     return run(["-m", "pytest", "-n", "2", "--dist", "loadscope", *options, *extra, *paths])
 
 
@@ -135,6 +131,7 @@ def lock(extra):
             f"{version_text(OLDEST)}, the oldest that the course supports: what it can install, "
             "newer ones can too."
         )
+    import tempfile
     import tomllib  # new in Python 3.11
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -229,7 +226,7 @@ def setup():
             install()
         except SetupError:
             if usable:
-                write_stamp(before)  # pip that fails has changed nothing
+                write_stamp(dict(before, packages=None))  # not anew, but tried again
             raise
         write_stamp(wanted())
         say(f"Set-up done in {time.time() - began:.0f} s.")
@@ -389,7 +386,7 @@ def make_venv():
     if process.returncode:
         raise SetupError(
             f"{sys.executable} -m venv failed, with this output:\n{last_lines(output)}\n"
-            f"Install a Python {version_text(OLDEST)} or newer that is whole, from "
+            f"Mend that, or install another Python {version_text(OLDEST)} or newer from "
             "https://www.python.org/downloads/, then run this again."
         )
 
@@ -400,6 +397,7 @@ def install():
         constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
         torch = re.search(r"^torch==\S+", constraints, re.MULTILINE).group()
         run_pip("--no-deps", "--index-url", CPU_INDEX, torch)  # its needs: from the usual index
+    say("Installing the packages at the versions in constraints.txt.")
     run_pip("--constraint", "constraints.txt", "--editable", ".[test]")
 
 
@@ -429,6 +427,8 @@ def has_nvidia_gpu():
 
 def answers(url, seconds=5):
     """Whether `url` answers in time; a thread, since looking a name up has no time-out."""
+    import urllib.request  # slow to import, and rarely needed
+
     answered = threading.Event()
 
     def ask():
@@ -437,8 +437,10 @@ def answers(url, seconds=5):
             with urllib.request.urlopen(request, timeout=seconds):
                 answered.set()
 
-    threading.Thread(target=ask, daemon=True).start()
-    return answered.wait(seconds)
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answered.is_set()
 
 
 def run_pip(*arguments):
@@ -504,22 +506,22 @@ PIP_FAILURES = [
         "folder, then run this again.",
     ),
     (
-        r"ResolutionImpossible|conflicting dependencies",
-        "pyproject.toml and constraints.txt contradict each other: undo your change in them, or "
-        "write constraints.txt anew by `python3.11 start.py lock`.",
-    ),
-    (
         r"Retrying \(|ConnectionError|Connection refused|timed out|ProxyError|name resolution"
         r"|Name or service not known|getaddrinfo failed|Network is unreachable|Connection reset",
         "There is no way to the package index: connect to the internet (behind a proxy: set "
         "HTTPS_PROXY; with a mirror: `pip config set global.index-url URL`), then run this again.",
     ),
     (
+        r"ResolutionImpossible|conflicting dependencies",
+        "pyproject.toml and constraints.txt contradict each other: undo your change in them, or "
+        "write constraints.txt anew by `python3.11 start.py lock`.",
+    ),
+    (
         r"No matching distribution found",
-        f"A package does not exist for Python {platform.python_version()}, "
-        f"{platform.architecture()[0]}, on {platform.system()} {platform.machine()}. Use a 64-bit "
-        f"Python {version_text(OLDEST)} to {version_text(NEWEST)}: install one, then run start.py "
-        "with it.",
+        f"A package does not exist for Python {platform.python_version()} on {platform.system()} "
+        f"{platform.machine()}. All exist for 64-bit Python {version_text(OLDEST)} to "
+        f"{version_text(NEWEST)} on Windows or Linux (x86-64) and on macOS 14 or newer (Apple "
+        "silicon): run start.py with such a Python.",
     ),
     (r"", "What it says should tell why; then run this again."),
 ]
