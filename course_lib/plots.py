@@ -134,8 +134,9 @@ def rate_distortion(curves: Sequence, metric: str, title: str = "") -> Figure:
 def show(figure: Figure, alt: str) -> None:
     """Display a figure with a description for readers who do not see it, and close it.
 
-    The output is HTML, since neither JupyterLab nor nbconvert pass a description on to
-    ``image/png``; frontends without HTML print the description.
+    The description stands in the picture's metadata, in its text for frontends without pictures,
+    and in an element of its own without extent that screen readers read out, since neither
+    JupyterLab nor nbconvert pass a picture's metadata on to the page.
 
     Raises:
         PlotError: ``alt`` is empty.
@@ -147,12 +148,10 @@ def show(figure: Figure, alt: str) -> None:
             'picture shows: show(figure, alt="JPEG has blocks, JPEG 2000 has none").'
         )
     width = round(figure.get_figwidth() * figure.dpi)
-    source = base64.b64encode(figure_png(figure)).decode()
-    image = (
-        f'<img src="data:image/png;base64,{source}" width="{width}" '
-        f'style="max-width: 100%; height: auto" alt="{html.escape(alt)}">'
-    )
-    display({"text/html": image, "text/plain": alt}, raw=True)
+    picture = {"image/png": base64.b64encode(figure_png(figure)).decode(), "text/plain": alt}
+    display(picture, raw=True, metadata={"image/png": {"width": width, "alt": alt}})
+    spoken = f'<span role="img" aria-label="{html.escape(alt)}"></span>'
+    display({"text/html": spoken, "text/plain": ""}, raw=True)
 
 
 def show_images(

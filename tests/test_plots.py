@@ -12,7 +12,7 @@ import pytest
 from nbconvert import HTMLExporter
 from PIL import Image
 
-from course_lib import plots
+from course_lib import evaluation, plots
 from course_lib.images import ImageError
 from course_lib.notebooks import Chapter, chapters
 
@@ -29,10 +29,14 @@ def course_style():
 
 @pytest.fixture
 def shown(monkeypatch) -> list[dict]:
-    """The MIME bundles that were displayed."""
-    bundles = []
-    monkeypatch.setattr(plots, "display", lambda bundle, raw: bundles.append(bundle))
-    return bundles
+    """The outputs that were displayed, as a notebook keeps them."""
+    outputs = []
+
+    def display(bundle, raw, metadata=None):
+        outputs.append(nbformat.v4.new_output("display_data", bundle, metadata=metadata or {}))
+
+    monkeypatch.setattr(plots, "display", display)
+    return outputs
 
 
 def chart():
@@ -59,7 +63,7 @@ class Images(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
-        if tag == "img":
+        if tag == "img" or ("role", "img") in attrs:
             self.found.append(dict(attrs))
 
 
@@ -105,14 +109,14 @@ def test_a_figure_without_description_is_not_shown(alt, shown):
     assert not plt.get_fignums()
 
 
-def test_the_description_reaches_the_page_and_the_text(shown):
+def test_the_description_reaches_the_page_the_text_and_the_metadata(shown):
     plots.show(chart(), ALT)
-    (bundle,) = shown
-    assert bundle["text/plain"] == ALT
-    cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", bundle)])
+    assert shown[0].data["text/plain"] == ALT
+    assert shown[0].metadata["image/png"] == {"alt": ALT, "width": 900}
+    cell = nbformat.v4.new_code_cell(outputs=shown)
     page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
-    (image,) = Images(page).found
-    assert image["alt"] == ALT
+    image, spoken = Images(page).found
+    assert spoken == {"role": "img", "aria-label": ALT}
     assert image["width"] == "900"
     png = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))
     assert pixels(png).shape == (960, 1800, 3)  # twice as fine as it is shown
@@ -207,3 +211,22 @@ def test_the_map_draws_needs_that_no_other_need_implies():
     assert boxes["00"][0] < boxes["01"][0] < boxes["02"][0]
     assert boxes["03"][0] == boxes["01"][0]
     assert boxes["03"][1] != boxes["01"][1]
+
+
+def test_published_curves_are_drawn_beside_their_codec_and_others_in_grey():
+    def curve(name, codec, published):
+        values = np.array([1.0, 2.0])
+        return evaluation.Curve(name, values, 30 * values, 10 * values, codec, published)
+
+    curves = [
+        curve("webp", "webp", False),
+        curve("local-pillow-webp", "webp", True),
+        curve("vtm", None, True),
+    ]
+    figure = plots.rate_distortion(curves, "ms-ssim", "Title")
+    ours, theirs, other = figure.axes[0].lines
+    assert ours.get_color() == theirs.get_color() == plots.CODEC_COLORS["webp"]
+    assert (ours.get_linestyle(), theirs.get_linestyle()) == ("--", ":")
+    assert other.get_label() == "vtm, published"
+    assert list(ours.get_ydata()) == [10, 20]
+    assert figure.axes[0].get_ylabel() == "MS-SSIM (dB)"
