@@ -137,7 +137,7 @@ def train(
     patches: Tensor,
     *,
     num_steps: int = 2000,
-    batch_size: int = 256,
+    batch_size: int = 128,
     learning_rate: float = 0.03,
     generator: torch.Generator | None = None,
 ) -> list[float]:
