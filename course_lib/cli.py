@@ -352,7 +352,7 @@ def _add_train(commands) -> None:
     parser.add_argument("--latents", type=int, default=192, help="channels of the latents")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--patch-size", type=int, default=128, help="192 at least for ms-ssim")
-    parser.add_argument("--learning-rate", type=float, default=4e-4)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parts", type=int, help="of a batch; as many as there are processes")
     parser.add_argument("--compile", action="store_true", help="torch.compile, for long GPU runs")

@@ -1,0 +1,321 @@
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_lib.errors import BitstreamError
+from course_lib.images import photograph, to_image, to_tensor
+from course_lib.layers import GDN
+from course_lib.metrics import psnr
+from course_lib.models import balle2017
+from course_lib.models.balle2017 import (
+    Balle2017,
+    Balle2017Coder,
+    Balle2017Config,
+    Balle2017Error,
+    rate_distortion,
+)
+from course_lib.weights import Weights, WeightsError, load_weights, save_weights
+
+TINY = Balle2017Config(num_channels=6, num_latents=8, gain=128.0)  # latents of about ±10
+
+
+def tiny_model(config=TINY, seed=0):
+    torch.manual_seed(seed)
+    return Balle2017(config).eval()
+
+
+@pytest.fixture(scope="module")
+def coder():
+    model = tiny_model()
+    return Balle2017Coder(model, model.prior.tables(), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def image():
+    return photograph("chelsea")[100:196, 120:248]
+
+
+def test_shapes_are_those_of_the_diagram():
+    model = tiny_model()
+    x = torch.rand(2, 3, 64, 48)
+    y = model.analyse(x)
+    assert y.shape == (2, 8, 4, 3)
+    assert model.synthesise(y).shape == x.shape
+    output = model(x)
+    assert output.x_hat.shape == x.shape and output.bits.shape == (2,)
+
+
+def test_latents_are_float32_under_autocast_and_integers_beyond_256_survive():
+    model = tiny_model()
+    seen = []
+    model.synthesis[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        y = model.analyse(torch.rand(1, 3, 32, 32))
+        model.synthesise(torch.full((1, 8, 2, 2), 257.0))
+    assert y.dtype == seen[0].dtype == torch.float32
+    assert torch.equal(seen[0] * model.gain, torch.full((1, 8, 2, 2), 257.0))
+
+
+def test_training_adds_noise_and_evaluation_rounds():
+    model = tiny_model()
+    x = torch.rand(1, 3, 32, 32)
+    seen = []
+    model.synthesis[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    y = model.analyse(x)
+    model(x)
+    torch.testing.assert_close(seen[-1] * model.gain, y.round())
+    model.train()
+    model(x)
+    noise = seen[-1] * model.gain - y
+    assert noise.abs().max() < 0.501 and noise.std() > 0.2
+    model(x)
+    assert not torch.equal(seen[-1], seen[-2])
+
+
+def test_loss_is_bits_per_pixel_plus_lambda_times_squared_error_of_8_bit_levels():
+    model = tiny_model()
+    x = torch.rand(2, 3, 32, 48)
+    output = model(x)
+    result = rate_distortion(output, x, lmbda=0.01)
+    bpp = sum(output.bits.tolist()) / (2 * 32 * 48)
+    mse = np.mean((255 * (output.x_hat - x).detach().numpy().astype(np.float64)) ** 2)
+    assert result["bpp"].item() == pytest.approx(bpp, rel=1e-5)
+    assert result["loss"].item() == pytest.approx(bpp + 0.01 * mse, rel=1e-5)
+
+
+def test_ms_ssim_loss_is_zero_distortion_for_the_picture_itself():
+    x = to_tensor(photograph("astronaut")[:176, :176])
+    same = rate_distortion(balle2017.Output(x, torch.zeros(1)), x, 10.0, "ms-ssim")
+    blurred = torch.nn.functional.avg_pool2d(x, 5, stride=1, padding=2)
+    worse = rate_distortion(balle2017.Output(blurred, torch.zeros(1)), x, 10.0, "ms-ssim")
+    assert same["loss"].item() == pytest.approx(0, abs=1e-4)
+    assert worse["distortion"].item() > 0.01
+    assert worse["loss"].item() == pytest.approx(10 * worse["distortion"].item())
+
+
+def test_every_parameter_gets_a_gradient():
+    model = tiny_model().train()
+    x = torch.rand(1, 3, 64, 64)
+    rate_distortion(model(x), x, 0.01)["loss"].backward()
+    without = [
+        name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()
+    ]
+    assert without == []
+
+
+def test_retargeting_keeps_the_picture_and_moves_the_rate_as_theory_says():
+    """Steps half as wide: one bit more for each latent that is well above the step."""
+    model = tiny_model()
+    x = to_tensor(photograph("chelsea")[:96, :96])
+    y, x_hat = model.analyse(x), model.synthesise(model.analyse(x))
+    wide = torch.randn(1, 8, 20, 20) * 40
+    before = model.prior.bits(wide).mean()
+    model.retarget(4.0)
+    torch.testing.assert_close(model.analyse(x), 2 * y)
+    torch.testing.assert_close(model.synthesise(2 * y), x_hat)
+    assert model.prior.bits(2 * wide).mean().item() == pytest.approx(before.item() + 1, abs=0.02)
+
+
+def test_decoding_gives_what_the_model_gives(coder, image):
+    decoded = coder.decode_segments(coder.encode_segments(image), *image.shape[:2])
+    model, x = coder.model, to_tensor(image)
+    with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+        expected = to_image(model.synthesise(model.analyse(x).round()))
+    assert np.abs(decoded.astype(int) - expected).max() <= 2  # in bfloat16 where there is
+
+
+@settings(max_examples=12, deadline=None)
+@given(height=st.integers(1, 67), width=st.integers(1, 129), seed=st.integers(0, 99))
+def test_any_size_round_trips(coder, height, width, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    decoded = coder.decode_segments(coder.encode_segments(image), height, width)
+    assert decoded.shape == image.shape and decoded.dtype == np.uint8
+
+
+def test_file_is_as_long_as_the_prior_estimates(coder):
+    image = photograph("coffee")[:384, :592]
+    with torch.inference_mode():
+        estimate = coder.model(to_tensor(image)).bits.item()
+    actual = 8 * sum(map(len, coder.encode_segments(image)))
+    assert 0.99 * estimate < actual < 1.01 * estimate + 160
+
+
+def test_tiles_are_seamless(coder, image, monkeypatch):
+    """What a tile's halo leaves out does not matter: the whole at once gives the same."""
+    monkeypatch.setattr(balle2017, "autocast_dtype", lambda device: torch.float32)
+    whole = coder.encode_segments(image)
+    decoded = coder.decode_segments(whole, *image.shape[:2])
+    y_whole = next(iter(coder.latents(image)))[1]
+    monkeypatch.setattr(balle2017, "TILE", 3)
+    tiles = coder.encode_segments(image)
+    assert len(whole) == 1 and len(tiles) == 2 * 3
+    y_tiled = np.zeros_like(y_whole)
+    for place, y in coder.latents(image):
+        y_tiled[(slice(None), *place)] = y
+    assert np.mean(y_tiled != y_whole) < 1e-3  # but where rounding was a toss-up
+    tiled = coder.decode_segments(tiles, *image.shape[:2])
+    assert np.abs(tiled.astype(int) - decoded).max() <= 1
+
+
+def test_halo_is_as_wide_as_the_networks_reach():
+    """The pixels that a latent depends on, and the pixels that depend on it, by gradients."""
+    model = tiny_model().double()
+    x = torch.rand(1, 3, 176, 176, dtype=torch.float64, requires_grad=True)
+    hidden = model.analysis(x)
+    hidden[0, :, 5, 5].sum().backward()
+    rows = torch.nonzero(x.grad.abs().sum((0, 1, 3)))
+    assert rows.min() >= 16 * (5 - balle2017.HALO) and rows.max() < 16 * (6 + balle2017.HALO)
+    assert rows.min() < 16 * (6 - balle2017.HALO)  # and no wider than needed
+    y = torch.rand(1, 8, 11, 11, dtype=torch.float64, requires_grad=True)
+    model.synthesis(y)[0, :, 80:96, 80:96].square().sum().backward()
+    rows = torch.nonzero(y.grad.abs().sum((0, 1, 3)))
+    assert rows.min() == 5 - balle2017.HALO and rows.max() == 5 + balle2017.HALO
+
+
+@pytest.mark.parametrize("change", [lambda s: s[:0], lambda s: s + s, lambda s: [s[0][:-1]]])
+def test_segments_that_no_encoder_wrote_are_refused(coder, image, change):
+    segments = change(coder.encode_segments(image))
+    with pytest.raises(BitstreamError):
+        coder.decode_segments(segments, *image.shape[:2])
+
+
+def test_latents_beyond_all_reason_are_refused_instead_of_shown(coder, image):
+    y_hat = np.full((8, 6, 8), 2**31 - 1, np.int32)
+    gdns = [layer for layer in coder.model.synthesis if isinstance(layer, GDN)]
+    saved = [gdn.gamma_root.detach().clone() for gdn in gdns]
+    try:
+        for gdn in gdns:
+            gdn.gamma_root.data.fill_(1e6)
+        with pytest.raises(BitstreamError, match=r"2,147,483,647"):
+            segment = balle2017.encode_symbols(y_hat, coder.tables)
+            coder.decode_segments([segment], 96, 128)
+    finally:
+        for gdn, root in zip(gdns, saved, strict=True):
+            gdn.gamma_root.data.copy_(root)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 16, 17), (1, 4, 16, 16), (3, 16, 16), (1, 3, 0, 16)])
+def test_inputs_of_other_shapes_are_refused(shape):
+    with pytest.raises(Balle2017Error, match="multiples of 16"):
+        tiny_model().analyse(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("setting", [{"num_channels": 0}, {"gain": 0.0}, {"gdn_norm": 3}])
+def test_configurations_that_make_no_model_are_refused(setting):
+    with pytest.raises(Balle2017Error, match="expected"):
+        Balle2017Config(**setting)
+
+
+def test_an_unknown_metric_is_refused():
+    output = balle2017.Output(torch.zeros(1, 3, 16, 16), torch.zeros(1))
+    with pytest.raises(Balle2017Error, match="ms-ssim"):
+        rate_distortion(output, torch.zeros(1, 3, 16, 16), 0.01, "ssim")
+
+
+def test_equal_latents_whatever_the_number_of_threads(coder, image):
+    def decoded_with(threads):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            return [y for _, y in coder.latents(image)], coder.decode_segments(segments, 96, 128)
+        finally:
+            torch.set_num_threads(before)
+
+    segments = coder.encode_segments(image)
+    (y_one, one), (y_two, two) = decoded_with(1), decoded_with(2)
+    assert y_one[0].std() > 2
+    assert np.mean(y_one[0] != y_two[0]) < 1e-3
+    assert np.abs(one.astype(int) - two).max() <= 2
+
+
+def test_weights_file_holds_all_that_coding_needs(image, tmp_path):
+    model = tiny_model()
+    balle2017.save_coder(tmp_path / "w", model, {"model": "balle2017", "lmbda": 0.01})
+    weights = load_weights(tmp_path / "w")
+    coder = balle2017.load_coder(weights, device="cpu")
+    assert weights.about["config"] == asdict(TINY) and weights.about["lmbda"] == 0.01
+    kernels = [t for n, t in weights.tensors.items() if t.ndim == 4]
+    assert len(kernels) == 6 and {t.dtype for t in kernels} == {torch.float16}
+    tables = model.prior.tables()
+    np.testing.assert_array_equal(coder.tables.counts, tables.counts)
+    np.testing.assert_array_equal(coder.tables.offsets, tables.offsets)
+    exact = Balle2017Coder(tiny_model(), tables, device="cpu")
+    decoded, expected = (
+        c.decode_segments(c.encode_segments(image), *image.shape[:2]) for c in (coder, exact)
+    )
+    assert psnr(expected, decoded) > 45
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    save_weights(tmp_path / "w", Weights({"a": torch.zeros(1)}, {"model": "theis2017"}))
+    with pytest.raises(WeightsError, match="theis2017"):
+        balle2017.load_model(load_weights(tmp_path / "w"))
+
+
+def test_a_start_from_pca_with_room_for_everything_loses_almost_nothing():
+    config = Balle2017Config(num_channels=192, num_latents=768)
+    pictures = to_tensor(photograph("chelsea")[:288, :448])
+    model = Balle2017(config).eval()
+    balle2017.start_from_pca(model, pictures, lmbda=0.01)
+    x_hat = to_image(model.synthesise(model.analyse(pictures)))
+    assert psnr(to_image(pictures), x_hat) > 35  # the normalisations undo each other nearly
+
+
+def test_a_start_from_pca_is_a_codec_before_any_training():
+    pictures = to_tensor(photograph("coffee")[:384, :592])
+    config = Balle2017Config(num_channels=48, num_latents=96)
+    model = Balle2017(config).eval()
+    balle2017.start_from_pca(model, pictures, lmbda=0.01)
+    with torch.inference_mode():
+        image = to_tensor(photograph("chelsea")[:288, :448])  # another picture
+        output = model(image)
+        result = rate_distortion(output, image, 0.01)
+    flat = 255**2 * image.var().item()  # one colour for all pixels, at no bits
+    assert result["distortion"] < 0.05 * flat and 0.1 < result["bpp"] < 1.2
+
+
+def test_the_gain_of_a_start_from_pca_is_the_step_of_theory():
+    """At λ bits are worth λ · MSE, so four times λ asks for steps half as wide."""
+    pictures = to_tensor(photograph("coffee")[:192, :192])
+    gains = []
+    for lmbda in (0.01, 0.04):
+        model = tiny_model()
+        balle2017.start_from_pca(model, pictures, lmbda)
+        gains.append(model.gain.item())
+    assert gains[1] == pytest.approx(2 * gains[0])
+
+
+def test_a_new_model_starts_from_weights_of_another_lambda(tmp_path):
+    model = tiny_model()
+    x = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    about = {"model": "balle2017", "lmbda": 0.01, "metric": "mse"}
+    balle2017.save_coder(tmp_path / "w", model, about)
+    finer = balle2017.new_model(TINY, 0.04, "mse", x, tmp_path / "w")
+    other_metric = balle2017.new_model(TINY, 12.0, "ms-ssim", x, tmp_path / "w")
+    assert finer.gain.item() == pytest.approx(2 * TINY.gain)
+    assert other_metric.gain.item() == TINY.gain
+    assert torch.equal(finer.analysis[0][1].weight, model.analysis[0][1].weight.half().float())
+
+
+def test_memory_of_a_large_picture_is_that_of_tiles(coder, monkeypatch):
+    """No tensor is larger than a tile with its halo, whatever the picture's size."""
+    monkeypatch.setattr(balle2017, "TILE", 4)
+    largest = 0
+
+    def record(_, inputs):
+        nonlocal largest
+        largest = max(largest, inputs[0].shape[2] * inputs[0].shape[3])
+
+    handles = [
+        transform.register_forward_pre_hook(record)
+        for transform in (*coder.model.analysis, *coder.model.synthesis)
+    ]
+    image = np.zeros((300, 1000, 3), np.uint8)
+    coder.decode_segments(coder.encode_segments(image), 300, 1000)
+    for handle in handles:
+        handle.remove()
+    assert largest == (16 * (4 + 2 * balle2017.HALO)) ** 2
