@@ -3,6 +3,7 @@
 import doctest
 import itertools
 import math
+import zlib
 
 import numpy as np
 import pytest
@@ -329,8 +330,9 @@ def test_any_integers_round_trip(symbols, offset):
 
 def test_extremes_escape_from_tables_at_either_end():
     symbols = np.array([[SMALLEST, LARGEST, -1, 0, 1]])
-    for offset in (SMALLEST, LARGEST, 0):
+    for offset, columns in ((SMALLEST, [1, 0, 0, 0, 0]), (LARGEST, [0, 1, 0, 0, 0])):
         tables = make_tables([[1.0]], [offset], [0.5])
+        assert tables.columns(symbols).tolist() == [columns]
         payload = encode_symbols(symbols, tables)
         assert np.array_equal(decode_symbols(payload, symbols.shape, tables), symbols)
 
@@ -513,6 +515,15 @@ def test_adaptive_bits_approach_the_entropy_of_a_markov_source():
         decoded.append(model.decode(decoder, decoded[-1]))
     decoder.finish()
     assert np.array_equal(decoded, rows)
+
+
+def test_golden_adaptive_bits():
+    """Long enough to forget several times: blocks and halving are part of the format."""
+    positions = np.arange(600)
+    contexts = positions % 3
+    bits = (positions**2 % 31 < 4 + 8 * contexts).astype(int)
+    payload = code_bits(bits, contexts, 3, memory=32)
+    assert (len(payload), zlib.crc32(payload)) == (61, 120842149)
 
 
 def test_a_short_memory_follows_a_source_that_changes():
