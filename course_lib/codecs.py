@@ -28,10 +28,15 @@ class CodecError(CourseError, ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the table."""
+    """One line of the table.
+
+    ``coder(config, quality)`` makes an object with ``encode_segments(image) -> list[bytes]`` and
+    ``decode_segments(segments, height, width) -> image``, which raises `BitstreamError` for
+    segments that the former cannot have written, their number included.
+    """
 
     codec_id: int  # in the files: never reused, never changed
-    coder: Callable[[Any, int], Any]  # config, quality → encode_segments and decode_segments
+    coder: Callable[[Any, int], Any]
     config: Any
     qualities: range
     is_progressive: bool = False  # decode_segments takes the first segments without the rest
