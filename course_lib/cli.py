@@ -365,9 +365,11 @@ def _train(options) -> None:
     from pathlib import Path
 
     from course_lib import training
+    from course_lib.device import seed_everything
     from course_lib.images import image_set
     from course_lib.models import balle2017
 
+    seed_everything(options.seed)
     config = training.TrainingConfig(
         steps=options.steps,
         minutes=options.minutes,

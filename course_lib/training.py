@@ -277,19 +277,15 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 
 
 def make_optimizers(model: nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
-    """Muon for convolution kernels, Adam for all else, and 10 times faster for a ``prior``.
+    """Muon for convolution kernels; Adam, 20 times as fast, for all else.
 
-    The prior has to follow the latents, or bits are wasted all along.
+    Priors have to follow the latents, or bits are wasted all along, and normalisations have a long
+    way to go from the identity.
     """
-    kernels, prior, others = [], [], []
-    for name, parameter in model.named_parameters():
-        is_prior = "prior" in name.split(".")
-        (prior if is_prior else kernels if parameter.ndim == 4 else others).append(parameter)
+    kernels = [parameter for parameter in model.parameters() if parameter.ndim == 4]
+    others = [parameter for parameter in model.parameters() if parameter.ndim != 4]
     optimizers = [Muon(kernels, learning_rate)] if kernels else []
-    for parameters, rate in ((others, learning_rate), (prior, 10 * learning_rate)):
-        if parameters:
-            optimizers.append(torch.optim.Adam(parameters, lr=rate))
-    return optimizers
+    return optimizers + ([torch.optim.Adam(others, lr=20 * learning_rate)] if others else [])
 
 
 def learning_rate_factor(step: int, progress: float, warmup_steps: int) -> float:

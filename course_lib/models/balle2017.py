@@ -23,7 +23,8 @@ latent; the latents here are 192 as well). The densities are
 the small monotone networks of Ballé et al. 2018 (paper: piecewise linear), and the latents are
 multiplied by a fixed gain before they are rounded and divided by it afterwards: as the gain sets
 the step of the quantizer, weights trained at one λ are a good start for another
-(`Balle2017.retarget`).
+(`Balle2017.retarget`). Training starts from principal components (`start_from_pca`), and Adam moves
+only what is no convolution kernel (`training.Muon`).
 """
 
 import copy
@@ -172,8 +173,8 @@ class Balle2017(nn.Module):
     def retarget(self, lmbda_ratio: float) -> None:
         """Make weights trained at λ a start for ``lmbda_ratio`` · λ.
 
-        Where bits are many, the best error is D = 1 / (2 ln 2 · λ) per latent: at λ' the
-        quantizer wants steps √(λ/λ') as wide. So the gain grows by √(λ'/λ), and the densities
+        Where bits are many, the squared error worth having is in inverse proportion to λ: at λ'
+        the quantizer wants steps √(λ/λ') as wide. So the gain grows by √(λ'/λ), and the densities
         are stretched as much.
         """
         stretch = math.sqrt(lmbda_ratio)
@@ -189,17 +190,18 @@ def start_from_pca(model: Balle2017, x: Tensor, lmbda: float) -> None:
     """Give a new model the weights of a linear transform codec, the best with its three stages.
 
     Each stage becomes the principal components of what it sees, 4×4 pixels or 2×2 positions at a
-    time; the synthesis is the transpose. Divisive normalisation begins close to the identity, as
-    the features are small. What the paper adds to transform coding, overlapping kernels and
-    normalisation, is then learned from there, and not the transform itself: hours of training are
-    saved.
+    time; the synthesis is the transpose, and divisive normalisation close to the identity. What
+    the paper adds to transform coding, overlapping kernels and normalisation, is then learned from
+    there, and not the transform itself: hours of training are saved.
 
     Args:
         x: pictures (B, 3, H, W) in [0, 1] with at least some thousand latent positions.
         lmbda: sets the gain, by the quantizer step that is best where bits are many: per sample,
             D = step² / 12 = 3 / (2 ln 2 · λ), as MSE is a mean over 3 samples a pixel.
     """
-    scale = 0.1  # of the features: far below the 1 that normalisation starts from
+    for module in model.modules():
+        if isinstance(module, GDN):
+            module.gamma_root.mul_(0.3)
     kernels = zip(_kernels(model.analysis), reversed(_kernels(model.synthesis)), strict=True)
     features = x - 0.5  # (B, C, H, W)
     for (analysis, synthesis), stride in zip(kernels, (4, 2, 2), strict=True):
@@ -208,22 +210,21 @@ def start_from_pca(model: Balle2017, x: Tensor, lmbda: float) -> None:
         _, components = torch.linalg.eigh(rows @ rows.T / rows.shape[1])
         components = components.flip(1).T[: analysis.out_channels]  # the largest first
         size, num_inputs = len(components), features.shape[1]
-        factor = scale if stride == 4 else 1.0
         analysis.weight[:size] = 0
         if stride == 4:  # its input is in blocks already
-            analysis.weight[:size, :, 1, 1] = factor * components
+            analysis.weight[:size, :, 1, 1] = components
         else:
             taps = components.unflatten(1, (num_inputs, stride, stride))
             analysis.weight[:size, :num_inputs, 2:4, 2:4] = taps
             analysis.weight[:size, num_inputs:] *= 0.1
         synthesis.weight[: stride**2 * num_inputs] *= 0.1
         synthesis.weight[: stride**2 * num_inputs, :size] = 0
-        synthesis.weight[: stride**2 * num_inputs, :size, 1, 1] = components.T / factor
+        synthesis.weight[: stride**2 * num_inputs, :size, 1, 1] = components.T
         analysis.bias.zero_()
         synthesis.bias.zero_()
-        features = factor * torch.einsum("oc,bchw->bohw", components, blocks)
+        features = torch.einsum("oc,bchw->bohw", components, blocks)
     step = math.sqrt(12 * 3 / (2 * math.log(2) * lmbda)) / 255
-    model.gain.fill_(1 / (scale * step))
+    model.gain.fill_(1 / step)
     spread = (model.analyse(x).var((0, 2, 3)) + 1 / 12).sqrt()  # of noisy latents
     stretch_prior(model.prior, spread[:, None, None] / 10)  # a new prior is about 10 wide
 
