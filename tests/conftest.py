@@ -83,7 +83,7 @@ def pictures() -> Callable[[str], list[Path]]:
     return find
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def program() -> Callable[..., str]:
     """``program("bwrap", install="apt install bubblewrap")``: its path, or a skip without it.
 

@@ -1,0 +1,266 @@
+"""End to end: `make lab`, a real Chromium, the first two lectures run, their widgets dragged."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+from course_lib.notebooks import read_notebook
+from course_lib.paths import REPOSITORY
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+SECONDS = 120  # for one step; far more than a step takes
+
+# What `make lab` runs, on a copy of the notebooks and in this Python instead of in .venv.
+MAKE_LAB = """
+import sys
+from pathlib import Path
+course, repository, *extra = sys.argv[1:]
+sys.path.insert(0, repository)
+import start
+start.ROOT, start.setup = Path(course), lambda: None
+start.python_of = lambda venv: Path(sys.executable)
+sys.exit(start.lab(extra))
+"""
+
+CHROMIUM = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+# Hashes of the pixels that a reader sees near a control.
+PICTURES_BESIDE = """async (control) => {
+  const pictures = control.closest(".jp-OutputArea-output").querySelectorAll("img");
+  return Promise.all(Array.from(pictures, async (picture) => {
+    await picture.decode().catch(() => null);
+    const canvas = new OffscreenCanvas(picture.naturalWidth || 1, picture.naturalHeight || 1);
+    const context = canvas.getContext("2d");
+    if (picture.naturalWidth) context.drawImage(picture, 0, 0);
+    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", data));
+    return Array.from(hash, (byte) => byte.toString(16)).join(" ");
+  }));
+}"""
+
+
+class Lab(NamedTuple):
+    """A running JupyterLab."""
+
+    course: Path  # its root folder
+    opened: str  # the address that it opened in the browser
+    url: str
+    token: str
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> Iterator[Lab]:
+    """JupyterLab as `make lab` starts it, with settings of its own; stopped in the end."""
+    folder = tmp_path_factory.mktemp("lab")
+    course, opened, log = folder / "course", folder / "opened", folder / "log"
+    shutil.copytree(REPOSITORY / "notebooks", course / "notebooks")
+    browser = folder / "browser"
+    browser.write_text(
+        f'#!/bin/sh\nprintf %s "$1" > "{opened}.part"\nmv "{opened}.part" "{opened}"\n'
+    )
+    browser.chmod(0o755)
+    jupyter = ("JUPYTER_CONFIG", "JUPYTER_RUNTIME", "JUPYTERLAB_SETTINGS", "JUPYTERLAB_WORKSPACES")
+    own = {f"{name}_DIR": str(folder / name.lower()) for name in jupyter}
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-c", MAKE_LAB, str(course), str(REPOSITORY), "--port=0"],
+            env={
+                **os.environ,
+                **own,
+                "IPYTHONDIR": str(folder / "ipython"),
+                "BROWSER": f"{browser} %s",
+            },
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_until(lambda: opened.exists() or server.poll() is not None)
+        assert opened.exists(), f"JupyterLab ended:\n{log.read_text()}"
+        (info,) = Path(own["JUPYTER_RUNTIME_DIR"]).glob("jpserver-*.json")
+        known = json.loads(info.read_text())
+        yield Lab(course, opened.read_text(), known["url"], known["token"])
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(SECONDS)
+
+
+@pytest.fixture(scope="module")
+def chromium(program) -> Iterator[Browser]:
+    path = program(
+        "chromium", "chromium-browser", "google-chrome", install="sudo apt install chromium"
+    )
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=CHROMIUM + ["--no-sandbox"] * is_root
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def trouble() -> list[str]:
+    """What went wrong in the page: filled by `page`, read by the test."""
+    return []
+
+
+@pytest.fixture
+def page(chromium, trouble, tmp_path) -> Iterator[Page]:
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(SECONDS * 1000)
+    page.on("console", lambda line: line.type == "error" and trouble.append(line.text))
+    page.on("pageerror", lambda error: trouble.append(f"uncaught: {error}"))
+    page.on("requestfailed", lambda request: trouble.append(f"failed: {request.url}"))
+    page.on(
+        "response",
+        lambda answer: answer.status >= 400 and trouble.append(f"{answer.status}: {answer.url}"),
+    )
+    page.on(
+        "request",
+        lambda request: (
+            request.url.startswith(("http://localhost:", "file:", "blob:", "data:"))
+            or trouble.append(f"leaves this machine: {request.url}")
+        ),
+    )
+    yield page
+    page.screenshot(path=tmp_path / "last.png")  # pytest keeps the folder of a test that fails
+    page.close()
+
+
+@pytest.fixture
+def screenshot(page, tmp_path) -> Callable[[str], None]:
+    """Saves what is seen, for a person to look at: also to the folder ``COURSE_SCREENSHOTS``."""
+
+    def save(name: str) -> None:
+        for folder in {tmp_path, Path(os.environ.get("COURSE_SCREENSHOTS", tmp_path))}:
+            page.screenshot(path=folder / f"{name}.png")
+
+    return save
+
+
+@pytest.mark.parametrize("name", ["00_start_here", "01_autoencoders"])
+def test_lecture_runs_and_its_widgets_move_in_the_browser(name, lab, page, screenshot, trouble):
+    first = name == "00_start_here"
+    address = f"{lab.url}lab/workspaces/{name}/tree/notebooks/{name}.ipynb?token={lab.token}"
+    page.goto(lab.opened if first else address)  # `make lab` opens the first lecture by itself
+    page.get_by_role("tab", name=f"{name}.ipynb", selected=True).wait_for()
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()  # started, and connected to it
+    screenshot(f"{name}-opened")
+
+    run_all(page)
+    screenshot(f"{name}-end")
+    check_saved(page, lab.course / "notebooks" / f"{name}.ipynb")
+
+    sliders = page.locator(".jp-Notebook .noUi-handle")
+    assert sliders.count() >= 1
+    for number in range(sliders.count()):
+        drag_slider(page, sliders.nth(number))
+        screenshot(f"{name}-slider{number}")
+    comparers = page.locator(".jp-Notebook .compare-divider")
+    assert comparers.count() >= (1 if first else 0)
+    for number in range(comparers.count()):
+        drag_divider(page, comparers.nth(number))
+        screenshot(f"{name}-comparer{number}")
+
+    assert page.get_by_role("alert").all_inner_texts() == []
+    assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    assert trouble == []
+
+
+def wait_for_kernel(page: Page, status: str = "idle", seconds: float = SECONDS) -> None:
+    """Wait for the notebook's own indicator, which stays busy until no cell waits."""
+    indicator = page.locator(f".jp-Notebook-ExecutionIndicator[data-status={status}]")
+    indicator.wait_for(timeout=1000 * seconds)
+
+
+def run_all(page: Page) -> None:
+    """Run All Cells from the menu, and wait until no cell is waiting or running."""
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    wait_for_kernel(page, "busy")
+    wait_for_kernel(page, "idle", seconds=3 * SECONDS)
+
+
+def check_saved(page: Page, path: Path) -> None:
+    """Save; the file has every cell run in order, without an error."""
+    before = path.stat().st_mtime_ns
+    page.keyboard.press("Control+s")
+    wait_until(lambda: path.stat().st_mtime_ns > before)
+    code = [cell for cell in read_notebook(path).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert [output.evalue for output in outputs if output.output_type == "error"] == []
+
+
+def drag_slider(page: Page, handle: Locator) -> None:
+    """Drag a slider to the far side of its track; a picture below it must change."""
+    bring_into_view(handle)
+    before = handle.evaluate(PICTURES_BESIDE)
+    assert before, "there is no picture beside the slider"
+    track = handle.locator("xpath=ancestor::*[contains(@class, 'noUi-base')]").bounding_box()
+    knob = handle.bounding_box()
+    left = knob["x"] < track["x"] + track["width"] / 2
+    drag(page, handle, to=track["x"] + track["width"] * (0.8 if left else 0.2))
+    wait_until(lambda: handle.evaluate(PICTURES_BESIDE) != before)
+    wait_for_kernel(page)
+
+
+def drag_divider(page: Page, divider: Locator) -> None:
+    """Drag a comparer's divider to the left, then move it by a key."""
+    bring_into_view(divider)
+    view = divider.locator("xpath=..")
+    assert all(view.locator("img").evaluate_all("(all) => all.map((one) => one.naturalWidth > 0)"))
+    box = view.bounding_box()
+    drag(page, divider, to=box["x"] + 0.2 * box["width"])
+    assert abs(int(divider.get_attribute("aria-valuenow")) - 20) <= 1
+    clip = view.locator(".compare-clip").bounding_box()
+    assert abs(clip["width"] - 0.2 * box["width"]) < 3
+    position = int(divider.get_attribute("aria-valuenow"))
+    divider.press("ArrowRight")
+    assert int(divider.get_attribute("aria-valuenow")) == position + 1
+
+
+def bring_into_view(element: Locator) -> None:
+    """Scroll to the page's middle, until cells that are drawn on the way move it no more."""
+    places = []
+
+    def is_at_rest() -> bool:
+        element.evaluate("(element) => element.scrollIntoView({ block: 'center' })")
+        places.append(element.bounding_box())
+        return len(places) > 3 and places[-1] == places[-2] == places[-3]
+
+    wait_until(is_at_rest)
+
+
+def drag(page: Page, handle: Locator, to: float) -> None:
+    """Press the mouse on ``handle``, move it to the page's column ``to``, let go."""
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move((x + to) / 2, y, steps=4)
+    page.mouse.move(to, y, steps=4)
+    page.mouse.up()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
+        time.sleep(0.2)
