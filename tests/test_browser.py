@@ -183,6 +183,23 @@ def test_lecture_runs_and_its_widgets_move_in_the_browser(name, lab, page, scree
     assert trouble == []
 
 
+def test_nothing_that_goes_wrong_in_a_page_is_missed(page, trouble):
+    page.route("**/missing", lambda route: route.fulfill(status=404))
+    page.set_content(
+        """<script>console.error("said"); setTimeout(() => { throw Error("thrown"); })</script>
+        <img src="http://localhost:9/missing"><img src="http://localhost:9/refused">
+        <img src="http://127.0.0.2:9/stranger">"""
+    )
+    for sign in (
+        "said",
+        "uncaught: thrown",
+        "404: http://localhost:9/missing",
+        "failed: http://localhost:9/refused",
+        "leaves this machine: http://127.0.0.2:9/stranger",
+    ):
+        wait_until(lambda sign=sign: sign in trouble)
+
+
 def wait_for_kernel(page: Page, status: str = "idle", seconds: float = SECONDS) -> None:
     """Wait for the notebook's own indicator, which stays busy until no cell waits."""
     indicator = page.locator(f".jp-Notebook-ExecutionIndicator[data-status={status}]")
