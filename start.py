@@ -474,7 +474,8 @@ def show_progress(text):
     """Show `text` in place of the last one, where there is a terminal."""
     if sys.stdout.isatty():
         width = shutil.get_terminal_size().columns - 1
-        print("\r" + text.encode("ascii", "replace").decode()[:width].ljust(width), end="\r")
+        text = text.encode("ascii", "replace").decode()[:width]
+        print("\r" + text.ljust(width), end="\r", flush=True)
 
 
 def why_pip_failed(output):
