@@ -32,6 +32,8 @@ def atomic_write(path: Path, content: bytes) -> None:
         CourseError: the folder cannot be written.
     """
     path = Path(path)
+    if not path.name or path.is_dir():
+        raise CourseError(f"Cannot write {path}: it is a folder. Name a file in it.")
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

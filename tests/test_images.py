@@ -29,6 +29,7 @@ from course_lib.images import (
     to_tensor,
     write_image,
 )
+from course_lib.paths import atomic_write
 
 GRADIENT = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(6, 5, 3)
 
@@ -59,6 +60,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(CourseError, match=r"Cannot write .*file/picture\.png"):
         write_image(tmp_path / "file" / "picture.png", GRADIENT)
+
+
+@pytest.mark.parametrize("folder", [".", "pictures.png"])
+def test_a_folder_is_not_written_over(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pictures.png").mkdir()
+    with pytest.raises(CourseError, match="it is a folder"):
+        atomic_write(folder, b"content")
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
