@@ -9,6 +9,7 @@ import ast
 import base64
 import contextlib
 import copy
+import html
 import json
 import linecache
 import re
@@ -29,7 +30,7 @@ from course_lib.grading.questions import (
     draw_inputs,
     load_questions,
 )
-from course_lib.grading.running import run_cases
+from course_lib.grading.running import UnsuitableAnswer, run_cases
 from course_lib.grading.sealing import seal_choice, seal_value
 from course_lib.grading.values import freeze
 
@@ -37,7 +38,6 @@ PICTURE_TAG = "expected-picture"  # of a cell whose saved picture students see b
 
 _BEGIN = re.compile(r"(\s*)(?:<!-- )?### BEGIN SOLUTION(?:: (.+?))?(?: -->)?\s*")
 _END = re.compile(r"\s*(?:<!-- )?### END SOLUTION(?: -->)?\s*")
-_PICTURE = re.compile(r'<img src="data:image/png;base64,([^"]+)"([^>]*)>')
 _TITLE = re.compile(r"# (?:Exercise \d+: )?(.+)")
 _ROLES = {  # cell type, and nbgrader's grade, solution and locked
     ("code", False, True, False): "answer",
@@ -110,22 +110,23 @@ def run_solution(solution: Solution) -> dict[str, Any]:
     Raises:
         AuthoringError: a cell raises.
     """
-    namespace: dict[str, Any] = {"__name__": "__main__"}
+    namespace: dict[str, Any] = {"__name__": "__main__", "_answers_": {}}
     with contextlib.chdir(solution.path.parent):
         for cell in solution.notebook.cells:
             if _role(cell) in ("given", "answer"):
                 _run(cell.source, f"{solution.path}, cell {_grade_id(cell)}", namespace)
-        return {
-            question: eval(expression, namespace)
-            for question, expression in solution.checked.items()
-        }
+        for question, expression in solution.checked.items():
+            place = f"{solution.path}, cell check-{question}"
+            _run(f"_answers_[{question!r}] = {expression}", place, namespace)
+    return namespace["_answers_"]
 
 
 def make_fixture(question: Question, reference: Any, seed: str = PUBLIC_SEED) -> Fixture:
     """Draw the inputs, and run the reference and every known mistake on them.
 
     Raises:
-        AuthoringError: the reference raises, or is a value too close to a limit of rounding.
+        AuthoringError: the reference raises, is not of the question's kind, or is a value too
+            close to a limit of rounding; or a wrong choice has no hint.
     """
     cases, mistakes, sealed = [], [], ""
     if question.is_called:
@@ -158,7 +159,10 @@ def make_exercise(solution: Solution, answers: dict[str, Any]) -> Exercise:
         AuthoringError: the solution does not pass, or a known mistake passes or is taken for
             another one.
     """
-    made = [make_fixture(question, answers.get(question.id)) for question in solution.questions]
+    try:
+        made = [make_fixture(question, answers.get(question.id)) for question in solution.questions]
+    except AuthoringError as error:
+        raise AuthoringError(f"{solution.path}: {error}") from error
     wrong = [row for row in review(solution, made, answers) if not row.is_as_expected]
     if wrong:
         raise AuthoringError("\n".join(f"{solution.path}: {_explain(row)}" for row in wrong))
@@ -197,10 +201,13 @@ def student_notebook(solution: Solution) -> tuple[NotebookNode, dict[str, bytes]
             notebook.cells.append(_student_cell(cell))
             if PICTURE_TAG in cell.metadata.get("tags", []):
                 name = f"{solution.name}-{cell.id}.png"
-                pictures[name], attributes = _saved_picture(cell)
-                text = f'**Expected:**\n\n<img src="expected/{name}"{attributes}>'
-                beside = nbformat.v4.new_markdown_cell(text, id=f"{cell.id}-expected")
-                notebook.cells.append(beside)
+                pictures[name], width, alt = _saved_picture(cell)
+                image = f'<img src="expected/{name}" width="{width}" alt="{html.escape(alt)}">'
+                notebook.cells.append(
+                    nbformat.v4.new_markdown_cell(
+                        f"**Expected:**\n\n{image}", id=f"{cell.id}-expected"
+                    )
+                )
         except AuthoringError as error:
             raise AuthoringError(f"{solution.path}, cell {cell.id}: {error}") from error
     return notebook, pictures
@@ -232,19 +239,17 @@ def _match_cells(notebook: NotebookNode, questions: Sequence[Question]) -> dict[
     for cell in notebook.cells:
         role, place = _role(cell), f"cell {cell.get('id')}"
         has_marks = any(_BEGIN.fullmatch(line) for line in cell.source.split("\n"))
+        marks = cell.metadata.get("nbgrader", {})
+        _expect(
+            role is None or (role != "unknown" and marks.get("schema_version") == 3),
+            f"{place}: its nbgrader metadata is that of no kind of cell that is known here",
+        )
         _expect(
             has_marks == (role in ("answer", "written")),
             f"{place}: `### BEGIN SOLUTION` belongs into nbgrader's solution cells, "
             "and into every one of them",
         )
-        if role is None:
-            continue
-        marks = cell.metadata.nbgrader
-        _expect(
-            role != "unknown" and marks.get("schema_version") == 3,
-            f"{place}: its nbgrader metadata is that of no kind of cell that is known here",
-        )
-        if role == "given":
+        if role in (None, "given"):
             continue
         question = _grade_id(cell).removeprefix("check-") if role == "check" else _grade_id(cell)
         _expect(question in points, f"{place}: no question {question!r} is specified")
@@ -290,14 +295,18 @@ def _run(source: str, place: str, namespace: dict[str, Any]) -> None:
 
 
 def _seal(question: Question, answer: Any) -> str:
-    if question.kind == "choice":
-        return seal_choice(question.id, answer, question.options)
+    try:
+        if question.kind == "choice":
+            return seal_choice(question.id, answer, question.options)
+        sealed = seal_value(question.id, answer, question.decimals)
+    except UnsuitableAnswer as error:
+        raise AuthoringError(f"{question.id}: {error}") from error
     if abs(answer * 10**question.decimals % 1 - 0.5) < 0.05:
         raise AuthoringError(
             f"{question.id}: {answer} lies on the limit of rounding to {question.decimals} "
             "decimals. Ask for more or fewer."
         )
-    return seal_value(question.id, answer, question.decimals)
+    return sealed
 
 
 def _explain(row: Attempt) -> str:
@@ -354,12 +363,12 @@ def _without_solution(cell: NotebookNode) -> Iterator[str]:
     )
 
 
-def _saved_picture(cell: NotebookNode) -> tuple[bytes, str]:
-    """The PNG that `course_lib.plots.show` left in a cell's output, and its width and alt text."""
+def _saved_picture(cell: NotebookNode) -> tuple[bytes, int, str]:
+    """The PNG that `course_lib.plots.show` left in a cell's output, its width and its alt text."""
     for output in cell.get("outputs", []):
-        found = _PICTURE.search(output.get("data", {}).get("text/html", ""))
-        if found:
-            return base64.b64decode(found[1]), found[2]
+        shown = output.get("metadata", {}).get("image/png", {})
+        if "image/png" in output.get("data", {}) and shown.get("alt") and shown.get("width"):
+            return base64.b64decode(output.data["image/png"]), shown["width"], shown["alt"]
     raise AuthoringError(
         f"it is tagged {PICTURE_TAG}, but has no saved picture; show it by plots.show, and run "
         "`course notebooks` before `course release`"
