@@ -11,7 +11,6 @@ import json
 import platform
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -53,7 +52,9 @@ _PROGRESS = re.compile(r"\[\d\d:\d\d.*\]\s*$")  # how tqdm's widget describes it
 _IS_LIVE = "live_widget"  # marks, in an output's metadata, where a widget was
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
-_HOME = re.compile(r"(?<![\w.])(?:/home/|/Users/|/root/|[A-Z]:\\Users\\)[^\s'\"]*")
+_LOCAL_PATH = re.compile(
+    r"(?<![\w.])(?:/home/|/Users/|/root/|/tmp/|/var/folders/|[A-Z]:\\Users\\)[^\s'\"]*"
+)
 _DATA_URI = re.compile(r"data:image/[^\"'\s)]*")
 _EMPTY_ALT = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=[\"']?\s*[^\s\"'>])[^>]*>")
 _TABLE_BEGIN, _TABLE_END = "<!-- chapters:begin -->", "<!-- chapters:end -->"
@@ -271,7 +272,10 @@ def chapter_table() -> str:
         NotebookError: a chapter that is ready was never measured.
     """
     times = _times()
-    rows = ["| | chapter | | needs | runs in | exercise |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| | chapter | what it is about | needs | runs in | exercise |",
+        "|---|---|---|---|---|---|",
+    ]
     for chapter in chapters():
         title, seconds, exercise = chapter.title, "planned", ""
         if chapter.state == "ready":
@@ -284,7 +288,7 @@ def chapter_table() -> str:
             title = f"[{chapter.title}]({name})"
             seconds = f"{times[name]['seconds']:.0f} s"
             if chapter.exercise:
-                exercise = f"[{chapter.exercise[:2]}](exercises/{chapter.exercise}.ipynb)"
+                exercise = f"[{chapter.number:02}](exercises/{chapter.exercise}.ipynb)"
         needs = ", ".join(f"{number:02}" for number in chapter.needs)
         cells = (f"{chapter.number:02}", title, chapter.hook, needs, seconds, exercise)
         rows.append(f"| {' | '.join(cells)} |")
@@ -482,10 +486,10 @@ def _texts(output: NotebookNode) -> Iterator[str]:
 
 
 def _machine_path(text: str) -> str | None:
-    for folder in {str(REPOSITORY), sys.prefix, str(Path.home()), tempfile.gettempdir()} - {"/"}:
-        if folder in text:
-            return folder
-    found = _HOME.search(text)
+    for folder in (REPOSITORY, Path(sys.prefix), Path.home()):
+        if len(folder.parts) > 2 and str(folder) in text:  # "/usr" may stand in any text
+            return str(folder)
+    found = _LOCAL_PATH.search(text)
     return found[0] if found else None
 
 

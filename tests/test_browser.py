@@ -69,7 +69,9 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
     """JupyterLab as `make lab` starts it, with settings of its own; stopped in the end."""
     folder = tmp_path_factory.mktemp("lab")
     course, opened, log = folder / "course", folder / "opened", folder / "log"
-    shutil.copytree(REPOSITORY / "notebooks", course / "notebooks")
+    shutil.copytree(
+        REPOSITORY / "notebooks", course / "notebooks", ignore=shutil.ignore_patterns(".*")
+    )
     browser = folder / "browser"
     browser.write_text(
         f'#!/bin/sh\nprintf %s "$1" > "{opened}.part"\nmv "{opened}.part" "{opened}"\n'
