@@ -10,9 +10,8 @@ every later model:
     x (B, num_pixels) → analysis → y (B, num_units) → synthesis → x_hat (B, num_pixels)
 
 Sources: Rumelhart, Hinton, Williams, "Learning internal representations by error propagation",
-1986, trained the first autoencoders; Cottrell, Munro, Zipser, "Learning internal representations
-from gray-scale images: an example of extensional programming", 1987, the first on patches of 8×8
-pixels.
+1986, for networks that reproduce their input; Cottrell, Munro, Zipser, "Image compression by back
+propagation: an example of extensional programming", 1987, for patches of photographs.
 
 Variants need no subclass. A denoising autoencoder trains ``model(x + noise).x_hat`` against x, a
 sparse one adds a penalty on ``model(x).y``; any module whose ``forward`` returns a
