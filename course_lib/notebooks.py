@@ -163,6 +163,7 @@ def execute(path: Path, cell_seconds: float = CELL_SECONDS) -> Run:
     client = NotebookClient(
         notebook,
         kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],  # no advice on encryption between processes here
         timeout=cell_seconds,
         resources={"metadata": {"path": str(path.parent)}},
         coalesce_streams=True,
