@@ -2,15 +2,18 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from course_lib import __version__
+from course_lib.codecs import CODECS
 from course_lib.device import describe_device
 from course_lib.errors import CourseError
 from course_lib.images import IMAGE_SETS, PHOTOGRAPHS, download_table, is_genuine, photograph
 from course_lib.paths import data_dir
+from course_lib.weights import load_weights, weights_path
 
 _PACKAGES = ("torch", "numpy", "pillow", "constriction", "jupyterlab", "ipywidgets", "anywidget")
 
@@ -25,7 +28,9 @@ def report() -> str:
         "photographs": _photographs(),
     }
     lines |= {name: _image_set(name) for name in IMAGE_SETS}
-    return "\n".join(f"{name:<12} {text}" for name, text in lines.items())
+    lines |= {name: _weights(name, entry.sha256) for name, entry in CODECS.items() if entry.sha256}
+    width = max(map(len, lines))
+    return "\n".join(f"{name:<{width}} {text}" for name, text in lines.items())
 
 
 def _version(package: str) -> str:
@@ -59,3 +64,15 @@ def _image_set(name: str) -> str:
     if genuine < len(present):
         text += ". The others differ from data/downloads.json: delete them to download them again"
     return text
+
+
+def _weights(name: str, sha256: Mapping[int, str]) -> str:
+    """How many of a codec's weights files are here, and are those that the table names."""
+    problems = []
+    for quality, expected in sha256.items():
+        try:
+            load_weights(weights_path(name, quality), expected)
+        except CourseError as error:
+            problems.append(str(error))
+    text = f"weights of {len(sha256) - len(problems)} of {len(sha256)} qualities verified"
+    return ". ".join([text, *problems])

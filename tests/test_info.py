@@ -1,13 +1,16 @@
 """`course info` tells what is there, and what is not what it should be."""
 
+import hashlib
 import json
 
 import numpy as np
 import pytest
+import torch
 
 from course_lib import info
 from course_lib.cli import main
 from course_lib.images import write_image
+from course_lib.weights import Weights, save_weights, weights_path
 
 
 def test_info_names_versions_device_and_data(capsys):
@@ -50,8 +53,6 @@ def test_a_missing_data_folder_is_one_line(tmp_path, monkeypatch, capsys):
 def test_a_genuine_picture_in_another_lossless_format_counts_as_verified(
     pictures, tmp_path, monkeypatch
 ):
-    import hashlib
-
     image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     data = tmp_path / "data"
     data.mkdir()
@@ -60,3 +61,12 @@ def test_a_genuine_picture_in_another_lossless_format_counts_as_verified(
     monkeypatch.setenv("COURSE_DATA", str(data))
     write_image(pictures / "a.webp", image)
     assert info._image_set("kodak") == f"1 of 1 in {pictures}, 1 verified"
+
+
+def test_weights_are_held_against_the_table(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    good = save_weights(weights_path("net", 1), Weights({"w": torch.ones(2)}, {}))
+    save_weights(weights_path("net", 2), Weights({"w": torch.zeros(2)}, {}))
+    text = info._weights("net", {1: good, 2: good, 3: good})
+    assert text.startswith("weights of 1 of 3 qualities verified. ")
+    assert "were damaged or replaced" in text and "Cannot read the weights" in text
