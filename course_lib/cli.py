@@ -336,7 +336,8 @@ def _questions(options) -> int:
 def _add_train(commands) -> None:
     parser = commands.add_parser(
         "train",
-        help="train a codec, or go on with a run; under torchrun on several GPUs or machines",
+        help="train a codec, or go on with a run",
+        epilog="On several GPUs: torchrun --nproc-per-node=8 -m course_lib.cli train …",
     )
     parser.add_argument("model", choices=["balle2017"])
     parser.add_argument("--lmbda", type=float, required=True, help="weight of the distortion")

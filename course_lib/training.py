@@ -3,7 +3,7 @@
 What a run needs is in memory: the pictures lie on the device as bytes, crops are cut and flipped
 there. What it has reached is in its folder: ``checkpoint.pt`` (everything needed to go on as if it
 had never stopped) and ``log.jsonl`` (a line a minute). Starting a run again in the same folder
-resumes it. Under ``torchrun`` the processes share each batch.
+resumes it. Under ``torchrun`` the processes share each batch; all of them must see the folder.
 
 The batch of a step depends on the seed and the step alone: a run that was interrupted, or spread
 over other machines, sees the same pictures and the same noise.
@@ -150,13 +150,14 @@ def train(
             with autocast:
                 results = compute(model, x)
             (results["loss"] / config.num_parts).backward()
-            recent.append({name: value.detach() for name, value in results.items()})
+            if rank == 0:
+                recent.append({name: value.detach() for name, value in results.items()})
         sum_gradients(model)
         norm = nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm).item()
         if not math.isfinite(norm):
             raise TrainingError(
                 f"At step {run.step} the gradient's norm is {norm} and the loss "
-                f"{recent[-1]['loss'].item()}. {folder} holds the state of at most "
+                f"{results['loss'].item()}. {folder} holds the state of at most "
                 f"{config.checkpoint_seconds:g} seconds before: run again with a learning rate "
                 f"below {config.learning_rate:g}."
             )
