@@ -365,8 +365,18 @@ def test_missing_specs_or_broken_notebook_are_named(tmp_path):
 def test_one_id_in_two_exercises_is_refused(repository):
     for source in (repository / "solutions").rglob(f"{NAME}.*"):
         shutil.copy(source, source.with_stem("04_other"))
-    with pytest.raises(AuthoringError, match=r"Two questions have one id: scale, slope"):
+    with pytest.raises(AuthoringError, match=r"04_other\.ipynb: 03_sample has a question scale"):
         release(repository)
+
+
+def test_one_broken_solution_does_not_hold_up_the_others(repository):
+    change_text(repository)
+    broken = repository / "solutions" / "02_broken.ipynb"
+    broken.write_text("{}")
+    with pytest.raises(AuthoringError, match=r"02_broken\.py is missing"):
+        release(repository)
+    broken.unlink()
+    assert release(repository, check=True) == {}
 
 
 def test_without_solutions_there_is_nothing_to_release(tmp_path):
@@ -507,6 +517,17 @@ def test_bundle_without_git_is_the_same_but_for_files_that_git_would_not_know(
     target = tmp_path_factory.mktemp("out")  # an empty folder may exist
     bundle(clone, target)
     assert set(files(target)) == EXPECTED | {"notebooks/private.ipynb"}
+
+
+def test_bundle_is_refused_where_git_does_not_answer(clone, tmp_path_factory, monkeypatch):
+    target = tmp_path_factory.mktemp("out") / "bundle"
+    shutil.rmtree(clone / ".git" / "objects")
+    with pytest.raises(ReleaseError, match="is a git clone, but git does not list its files: fat"):
+        bundle(clone, target)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ReleaseError, match=r"git does not list its files: .*No such file"):
+        bundle(clone, target)
+    assert not target.exists()
 
 
 def test_bundle_takes_exercises_anew_whatever_lies_in_the_folder(clone, tmp_path_factory):

@@ -239,6 +239,21 @@ def replace(path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
+def test_copies_of_a_notebook_are_no_exercises_of_their_own(exercises):
+    notebook = exercises / "03_sample.ipynb"
+    shutil.copy(notebook, exercises / "03_sample-Copy1.ipynb")
+    (exercises / "04_scribble.ipynb").write_text("no notebook")
+    assert [exercise.name for exercise, _ in read_progress(exercises)] == ["03_sample"]
+    with pytest.raises(UnknownQuestion):
+        check("zzz", scale)
+
+
+def test_progress_names_a_fixture_that_is_missing(exercises):
+    (exercises / "expected" / "03_sample.json").unlink()
+    with pytest.raises(FixtureError, match=r"03_sample\.json cannot be read: No such file"):
+        read_progress(exercises)
+
+
 def test_a_damaged_exercise_does_not_stop_the_others(exercises, capsys):
     for suffix in (".json", ".safetensors"):
         (exercises / "expected" / f"02_other{suffix}").write_bytes(b"damaged")

@@ -6,10 +6,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from course_lib.errors import CourseError
-from course_lib.grading.fixtures import Fixture, FixtureError, read_exercise
+from course_lib.grading.fixtures import CheckError, Fixture, FixtureError, read_exercise
 from course_lib.grading.judging import examine
-from course_lib.grading.progress import find_exercises, fixture_files, record_pass
+from course_lib.grading.progress import (
+    find_exercises,
+    fixture_files,
+    missing_fixtures,
+    record_pass,
+)
 from course_lib.grading.running import UnsuitableAnswer
 
 
@@ -21,15 +25,8 @@ class WrongAnswer(AssertionError):
         return [str(self)]
 
 
-class UnknownQuestion(CourseError, KeyError):
-    """There is no such question."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])  # KeyError would show the quoted form
-
-    def _render_traceback_(self) -> list[str]:
-        """What a notebook shows: the message alone."""
-        return [str(self)]
+class UnknownQuestion(CheckError):
+    """There is no such question, or none that can be checked."""
 
 
 def check(question_id: str, answer: Any) -> None:
@@ -65,7 +62,7 @@ def check(question_id: str, answer: Any) -> None:
     if verdict.passed:
         record_pass(exercises, fixture)
         points = "1 point" if fixture.points == 1 else f"{fixture.points} points"
-        print(f"✓ {fixture.id}: passed ({points})")
+        print(f"✓ {fixture.id}: passed ({points})")  # into the student's notebook
         return
     lines = [f"Called with {verdict.called_with}."] if verdict.called_with else []
     lines += [f"Hint: {verdict.hint}"] if verdict.hint else []
@@ -76,15 +73,14 @@ def check(question_id: str, answer: Any) -> None:
 
 
 def _find_fixture(exercises: Path, question_id: str) -> Fixture:
-    files = fixture_files(exercises)
     wanted = f'"id": {json.dumps(question_id)}'.encode()
-    for path in files:
-        if path.is_file() and wanted in path.read_bytes():
+    for path in fixture_files(exercises):
+        if wanted in path.read_bytes():
             for fixture in read_exercise(path).fixtures:
                 if fixture.id == question_id:
                     return fixture
     ids, problems = [], []
-    for path in files:
+    for path in (*fixture_files(exercises), *missing_fixtures(exercises)):
         try:
             ids += [fixture.id for fixture in read_exercise(path).fixtures]
         except FixtureError as error:

@@ -21,12 +21,16 @@ from course_lib.grading.values import pack, unpack
 FORMAT = 1
 
 
-class FixtureError(CourseError):
-    """A fixture file that is missing, damaged, or of another version of the course."""
+class CheckError(CourseError):
+    """A check that cannot be made, whatever the answer is."""
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the message alone."""
         return [str(self)]
+
+
+class FixtureError(CheckError):
+    """A fixture file that is missing, damaged, or of another version of the course."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def find_exercises() -> Path:
     configured = os.environ.get("COURSE_EXERCISES")
     if configured:
         folder = Path(configured).expanduser()
-        if fixture_files(folder):
+        if _has_exercises(folder):
             return folder
         raise FixtureError(
             f"COURSE_EXERCISES is {configured}, where there are no exercises. Set it to the path "
@@ -35,7 +35,7 @@ def find_exercises() -> Path:
     with contextlib.suppress(OSError):  # the current folder may have been deleted
         bases = [Path.cwd(), *Path.cwd().parents, REPOSITORY]
     for base in bases:
-        if fixture_files(base / "exercises"):
+        if _has_exercises(base / "exercises"):
             return base / "exercises"
     raise FixtureError(
         f"The course's folder exercises/ was found neither upward from {bases[0]} nor in "
@@ -45,10 +45,22 @@ def find_exercises() -> Path:
 
 
 def fixture_files(exercises: Path) -> list[Path]:
-    """The JSON fixture file of each exercise, in order, also where one is missing."""
-    found = [*exercises.glob(f"{_NAME}.ipynb"), *exercises.glob(f"expected/{_NAME}.json")]
-    stems = sorted({path.stem for path in found})
-    return [exercises / "expected" / f"{stem}.json" for stem in stems]
+    """The JSON fixture file of each exercise, in order."""
+    return sorted(exercises.glob(f"expected/{_NAME}.json"))
+
+
+def missing_fixtures(exercises: Path) -> list[Path]:
+    """The JSON fixture files that are not there, though there is a notebook of the exercise."""
+    names = set()
+    for path in exercises.glob(f"{_NAME}.ipynb"):
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            names.add(json.loads(path.read_bytes())["metadata"]["course"]["exercise"])
+    files = [exercises / "expected" / f"{name}.json" for name in sorted(names)]
+    return [file for file in files if not file.is_file()]
+
+
+def _has_exercises(folder: Path) -> bool:
+    return any(folder.glob(f"{_NAME}.ipynb")) or any(fixture_files(folder))
 
 
 def read_progress(exercises: Path) -> list[tuple[Exercise, dict[str, bool]]]:
@@ -59,7 +71,7 @@ def read_progress(exercises: Path) -> list[tuple[Exercise, dict[str, bool]]]:
     """
     passed = _read_note(exercises)
     found = []
-    for path in fixture_files(exercises):
+    for path in sorted([*fixture_files(exercises), *missing_fixtures(exercises)]):
         exercise = read_exercise(path)
         solved = {f.id: passed.get(f.id) == f.fingerprint() for f in exercise.fixtures}
         found.append((exercise, solved))

@@ -71,8 +71,7 @@ class Question:
         rules = {
             "expected an id of a-z, 0-9 and single hyphens": _ID.fullmatch(self.id),
             "expected a title": self.title.strip(),
-            f"got kind {self.kind!r}, expected one of {get_args(Kind)}": self.kind
-            in get_args(Kind),
+            f"got kind {self.kind!r}, expected one of {_KINDS}": self.kind in _KINDS,
             f"got {self.points} points, expected at least 1": self.points > 0,
             "a function, gradient or module needs inputs, and nothing else has them": (
                 bool(self.inputs) == self.is_called

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import is_dataclass, replace
 from pathlib import Path
@@ -90,25 +89,23 @@ def release(repository: Path, check: bool = False) -> dict[str, str]:
         ReleaseError: no solutions, or an exercise that somebody has worked in.
     """
     exercises = repository / "exercises"
-    solutions = _load_solutions(repository)
-    wanted: dict[Path, bytes] = {}
+    wanted: set[Path] = set()
     changes: dict[Path, str] = {}
-    # Fixtures first: a new solution needs them to be run, and students' pictures come from its run.
-    for build in (_build_fixtures, _build_notebook):
-        for solution in solutions:
-            for path, content in build(solution, exercises).items():
-                wanted[path] = content
-                if not path.is_file() or path.read_bytes() != content:
-                    changes[path] = "written"
-                    if not check:
-                        _keep_work(path)
-                        atomic_write(path, content)
+    for files in _build(repository, exercises):
+        for path, content in files.items():
+            wanted.add(path)
+            if not path.is_file() or path.read_bytes() != content:
+                changes[path] = "written"
+                if not check:
+                    _keep_work(path)
+                    atomic_write(path, content)
     for path in (*exercises.glob("expected/*"), *exercises.glob(_SOLUTIONS)):
-        if path not in wanted and (path.suffix != ".ipynb" or _is_as_released(path)):
+        is_made = path.suffix != ".ipynb" or _is_as_released(path)
+        if path not in wanted and path.is_file() and is_made:
             changes[path] = "removed"
             if not check:
                 path.unlink()
-    return {str(path.relative_to(repository)): change for path, change in changes.items()}
+    return {path.relative_to(repository).as_posix(): change for path, change in changes.items()}
 
 
 def review_exercises(
@@ -129,17 +126,15 @@ def review_exercises(
     for path in paths:
         if not names or path.stem in names:
             solution = load_solution(path)
-            fixtures = read_exercise(
-                repository / "exercises/expected" / f"{path.stem}.json"
-            ).fixtures
-            yield path.stem, review(solution, fixtures, run_solution(solution))
+            released = read_exercise(repository / "exercises" / "expected" / f"{path.stem}.json")
+            yield path.stem, review(solution, released.fixtures, run_solution(solution))
 
 
-def bundle(repository: Path, target: Path) -> list[str]:
+def bundle(repository: Path, target: Path) -> list[Path]:
     """Write what students get, everything but the solutions, to a folder; all of it or nothing.
 
     Exercises are made anew. Of the rest in `BUNDLED`, a git clone gives the files that git tracks,
-    any other copy of the course all of them.
+    any other copy of the course gives all of them.
 
     Returns:
         The paths of the files, relative to ``target``.
@@ -148,13 +143,12 @@ def bundle(repository: Path, target: Path) -> list[str]:
         AuthoringError: a solution and its questions do not fit together.
         ReleaseError: no solutions, ``target`` is not free, or it cannot be written.
     """
+    target = target.absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ReleaseError(f"{target} exists and is not an empty folder. Choose another place.")
     made: dict[Path, bytes] = {}
-    for solution in _load_solutions(repository):
-        for build in (_build_fixtures, _build_notebook):
-            built = build(solution, repository / "exercises")
-            made |= {path.relative_to(repository): content for path, content in built.items()}
+    for built in _build(repository, repository / "exercises"):
+        made |= {path.relative_to(repository): content for path, content in built.items()}
     files = sorted({*_bundled_files(repository), *made})
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -177,13 +171,26 @@ def bundle(repository: Path, target: Path) -> list[str]:
     return files
 
 
-def _load_solutions(repository: Path) -> list[Solution]:
-    solutions = [load_solution(path) for path in find_solutions(repository)]
-    asked = Counter(question.id for solution in solutions for question in solution.questions)
-    doubles = [question for question, count in asked.items() if count > 1]
-    if doubles:
-        raise AuthoringError(f"Two questions have one id: {', '.join(doubles)}. Rename one.")
-    return solutions
+def _build(repository: Path, exercises: Path) -> Iterator[dict[Path, bytes]]:
+    """The files of each exercise, those of a broken one left out until the others are done.
+
+    Fixtures come first: a new solution needs them to be run, and its pictures come from its run.
+    """
+    owners: dict[str, Path] = {}
+    problems = []
+    for path in find_solutions(repository):
+        try:
+            solution = load_solution(path)
+            for question in solution.questions:
+                owner = owners.setdefault(question.id, path)
+                if owner != path:
+                    raise AuthoringError(f"{path}: {owner.stem} has a question {question.id} too.")
+            yield _build_fixtures(solution, exercises)
+            yield _build_notebook(solution, exercises)
+        except AuthoringError as error:
+            problems.append(str(error))
+    if problems:
+        raise AuthoringError("\n".join(problems))
 
 
 def _build_fixtures(solution: Solution, exercises: Path) -> dict[Path, bytes]:
@@ -199,7 +206,7 @@ def _build_fixtures(solution: Solution, exercises: Path) -> dict[Path, bytes]:
 def _build_notebook(solution: Solution, exercises: Path) -> dict[Path, bytes]:
     notebook, pictures = student_notebook(solution)
     built = {exercises / "expected" / name: content for name, content in pictures.items()}
-    return built | {exercises / f"{solution.name}.ipynb": _stamp(notebook)}
+    return built | {exercises / f"{solution.name}.ipynb": _stamp(notebook, solution.name)}
 
 
 def _keep_work(path: Path) -> None:
@@ -230,9 +237,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _stamp(notebook: NotebookNode) -> bytes:
+def _stamp(notebook: NotebookNode, name: str) -> bytes:
     """The notebook's file, with a hash of itself, by which later work in it is noticed."""
-    notebook.metadata.course = {"released": _digest(notebook)}
+    notebook.metadata.course = {"exercise": name, "released": _digest(notebook)}
     return (nbformat.writes(notebook) + "\n").encode()
 
 
@@ -265,12 +272,17 @@ def _bundled_files(repository: Path) -> Iterator[Path]:
 
 
 def _tracked_files(repository: Path) -> set[Path] | None:
-    """What git tracks; None where this is no clone, or git is not there."""
+    """What git tracks; None where this is no clone."""
     if not (repository / ".git").exists():
         return None
     command = ["git", "-C", str(repository), "ls-files", "-z"]
     try:
         listed = subprocess.run(command, capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = getattr(error, "stderr", b"") or str(error).encode()
+        raise ReleaseError(
+            f"{repository} is a git clone, but git does not list its files: "
+            f"{reason.decode(errors='replace').strip()} Mend that, or use a copy without .git "
+            "that has nothing of your own in it."
+        ) from error
     return {Path(name) for name in os.fsdecode(listed).split("\0") if name}
