@@ -20,7 +20,7 @@ from course_lib.paths import REPOSITORY
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 SECONDS = 120  # for one step; far more than a step takes
 
-# What `make lab` runs, on a copy of the notebooks and in this Python instead of in .venv.
+# What `make lab` runs, in another folder and in this Python instead of that in .venv.
 MAKE_LAB = """
 import sys
 from pathlib import Path
@@ -69,9 +69,10 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
     """JupyterLab as `make lab` starts it, with settings of its own; stopped in the end."""
     folder = tmp_path_factory.mktemp("lab")
     course, opened, log = folder / "course", folder / "opened", folder / "log"
-    shutil.copytree(
-        REPOSITORY / "notebooks", course / "notebooks", ignore=shutil.ignore_patterns(".*")
-    )
+    shutil.copytree(REPOSITORY / "notebooks", course / "notebooks")  # JupyterLab saves into them
+    for entry in REPOSITORY.iterdir():
+        if entry.name != "notebooks":
+            (course / entry.name).symlink_to(entry)
     browser = folder / "browser"
     browser.write_text(
         f'#!/bin/sh\nprintf %s "$1" > "{opened}.part"\nmv "{opened}.part" "{opened}"\n'
