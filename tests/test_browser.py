@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -65,7 +64,7 @@ class Lab(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory) -> Iterator[Lab]:
+def lab(chromium, tmp_path_factory) -> Iterator[Lab]:
     """JupyterLab as `make lab` starts it, with settings of its own; stopped in the end."""
     folder = tmp_path_factory.mktemp("lab")
     course, opened, log = folder / "course", folder / "opened", folder / "log"
@@ -99,7 +98,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
         known = json.loads(info.read_text())
         yield Lab(course, opened.read_text(), known["url"], known["token"])
     finally:
-        server.send_signal(signal.SIGTERM)
+        server.terminate()
         server.wait(SECONDS)
 
 
