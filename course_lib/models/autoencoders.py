@@ -152,7 +152,10 @@ def train(
     """
     if len(patches) == 0:
         raise AutoencoderError("Got no patches to train on; expected at least one.")
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, betas=(0.9, 0.95))
+    # fused: for a network this small, a quarter of the whole time
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=learning_rate, betas=(0.9, 0.95), fused=True
+    )
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     losses = []
     for step in range(num_steps):
