@@ -5,6 +5,8 @@
     python start.py test        run every test, the notebooks included
     python start.py quick       run the tests that together take under a minute
     python start.py notebooks   execute and save all notebooks
+    python start.py bench       measure speed beside other codecs, as JSON
+    python start.py golden      write the golden files that are missing or of older weights
     python start.py setup       only set up
     python start.py clean       remove .venv and the caches
     python start.py lock        write constraints.txt anew
@@ -71,8 +73,10 @@ def say(text):
 def lab(extra):
     setup()
     command = ["-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
-    # Nothing that asks the network: no news, no search for updates, no catalogue of extensions.
+    # Nothing that asks the network, nor the student whether it may (.jupyterlab/overrides.json): no
+    # news, no search for updates, no catalogue of extensions.
     command += ["--LabApp.news_url=None", "--LabApp.extension_manager=readonly"]
+    command += [f"--LabApp.app_settings_dir={ROOT / '.jupyterlab'}"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # the usual user of a container
@@ -104,6 +108,16 @@ def notebooks(extra):
     return run(["-m", "course_lib.cli", "notebooks", *extra])
 
 
+def bench(extra):
+    setup()
+    return run([os.path.join("tests", "benchmark.py"), *extra])
+
+
+def golden(extra):
+    setup()
+    return run([os.path.join("tests", "golden_files.py"), *extra])
+
+
 def setup_only(extra):
     setup()
     say("The course is set up. `make lab` or `python start.py lab` opens it.")
@@ -114,7 +128,14 @@ def clean(extra):
     if VENV.is_dir():
         with only_one():
             empty_venv()
-    for leftover in (".venv", ".pytest_cache", ".ruff_cache", ".hypothesis", "*.egg-info"):
+    for leftover in (
+        ".venv",
+        ".bench",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".hypothesis",
+        "*.egg-info",
+    ):
         for folder in ROOT.glob(leftover):
             shutil.rmtree(str(folder), ignore_errors=True)
     return 0
@@ -167,6 +188,8 @@ COMMANDS = {
     "test": test,
     "quick": quick,
     "notebooks": notebooks,
+    "bench": bench,
+    "golden": golden,
     "setup": setup_only,
     "clean": clean,
     "lock": lock,
