@@ -201,6 +201,16 @@ def test_last_bits_that_differ_between_machines_change_nothing(repository):
     assert len(release(repository, check=True)) == 2
 
 
+def test_errors_that_another_torch_words_differently_change_nothing(repository):
+    path = repository / "exercises" / "expected" / f"{NAME}.json"
+    text = path.read_text(encoding="utf-8")
+    assert "RuntimeError: mat1 and mat2" in text
+    path.write_text(text.replace("mat1 and mat2", "the matrices"), encoding="utf-8")
+    assert release(repository, check=True) == {}
+    path.write_text(text.replace("RuntimeError", "ValueError"), encoding="utf-8")
+    assert release(repository, check=True) != {}
+
+
 def test_an_exercise_that_somebody_worked_in_is_not_overwritten(repository):
     path = repository / "exercises" / f"{NAME}.ipynb"
     worked = path.read_text().replace('raise NotImplementedError(\\"the sum', "return x.sum() # (")
@@ -241,9 +251,12 @@ def test_other_seeds_draw_other_inputs_by_which_known_mistakes_are_recognised_to
     drawn = [draw_inputs(scale, seed)[0]["x"].tolist() for seed in ("a", "a", "b")]
     assert drawn[0] == drawn[1] != drawn[2]
     assert not np.allclose(*[case["x"] for case in draw_inputs(scale, "a")])
+    fingerprints = set()
     for seed in ("secret", "another"):
         made = [make_fixture(q, answers.get(q.id), seed) for q in solution.questions]
         assert all(row.is_as_expected for row in review(solution, made, answers))
+        fingerprints.add(made[0].fingerprint())
+    assert len(fingerprints) == 2
 
 
 # ----------------------------------------------------------------------------- refusals

@@ -16,8 +16,11 @@ from torch import nn
 
 from course_lib.errors import CourseError
 from course_lib.grading import FixtureError, UnknownQuestion, WrongAnswer, check
+from course_lib.grading.judging import judge
 from course_lib.grading.progress import find_exercises, read_progress
 from course_lib.grading.releasing import release
+from course_lib.grading.running import run_cases
+from course_lib.grading.values import freeze, thaw
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,57 @@ def test_message_says_what_differs_with_which_input_and_the_hint(exercises):
 
 def test_unknown_mistake_gets_no_hint(exercises):
     assert "Hint" not in message_of("scale", lambda x, factor: x * factor + 1)
+
+
+def test_modules_are_called_in_evaluation_mode(exercises):
+    class WithDropout(Layer):
+        def __init__(self, inputs):
+            super().__init__(inputs)
+            self.dropout = nn.Dropout(0.9)
+
+        def forward(self, x):
+            return self.dropout(self.line(x))
+
+    check("layer", WithDropout)
+
+
+def test_gradients_weigh_outputs_differently():
+    """The sum of a softmax is 1 whatever goes in: with equal weights no gradient would be left."""
+    x = torch.randn(5)
+    [outcome], error = run_cases("gradient", lambda x: x.softmax(0), [{"x": freeze(x)}], ["x"])
+    assert error is None
+    x.requires_grad_()
+    (torch.linspace(0.5, 1.5, 5) * x.softmax(0)).sum().backward()
+    torch.testing.assert_close(thaw(outcome.gradients["x"]), x.grad)
+    assert x.grad.abs().max() > 0.01
+
+
+def test_an_input_that_the_result_does_not_depend_on_has_no_gradient():
+    inputs = {"x": freeze(torch.ones(2)), "y": freeze(torch.ones(2))}
+    [outcome], error = run_cases("gradient", lambda x, y: 2 * x, [inputs], ["x", "y"])
+    assert error is None and outcome.gradients["y"] is None
+    assert outcome.gradients["x"].array.tolist() == [1, 3]
+
+
+def test_outcomes_that_are_missing_never_pass(exercises):
+    [exercise] = [exercise for exercise, _ in read_progress(exercises)]
+    scale_fixture = exercise.fixtures[0]
+    right = [case.expected for case in scale_fixture.cases]
+    assert judge(scale_fixture, right).passed
+    for outcomes in ([], right[:1], [*right, right[0]]):
+        assert not judge(scale_fixture, outcomes).passed
+
+
+def test_a_mistake_is_recognised_only_if_it_is_made_in_every_case(exercises):
+    calls = []
+
+    def divide_once(x, factor):
+        calls.append(x)
+        return (x / factor) if len(calls) == 1 else x[0, 99]
+
+    with pytest.raises(IndexError) as caught:
+        check("scale", divide_once)
+    assert "Hint" not in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize(
@@ -314,8 +368,9 @@ def test_progress_that_cannot_be_written_stops_no_check(exercises, monkeypatch):
 
 def test_progress_is_a_note_of_passes_only(exercises):
     check("scale", scale)
+    check("count", 8 / 3)
     message_of("pick", "a")
-    assert list(json.loads((exercises / ".progress.json").read_text())) == ["scale"]
+    assert list(json.loads((exercises / ".progress.json").read_text())) == ["count", "scale"]
     assert sorted(path.name for path in exercises.iterdir() if path.name[0] == ".") == [
         ".progress.json"
     ]

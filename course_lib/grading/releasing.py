@@ -35,6 +35,7 @@ from course_lib.paths import atomic_write
 # Every entry that git tracks stands in one of the three.
 BUNDLED = (
     ".gitignore",
+    ".jupyterlab",
     "LICENSE",
     "LICENSE-text",
     "Makefile",

@@ -84,8 +84,6 @@ def _call_function(answer: Any, inputs: dict[str, Any], gradient_of: Sequence[st
 
 
 def _call_module(answer: Any, inputs: dict[str, Any], gradient_of: Sequence[str]) -> Outcome:
-    import torch
-
     arguments = {name: thaw(value) for name, value in inputs.items()}
     config, weights = arguments.pop("config"), arguments.pop("weights")
     module = answer(**config)
@@ -96,8 +94,7 @@ def _call_module(answer: Any, inputs: dict[str, Any], gradient_of: Sequence[str]
             f"the module's parameters are {_list_shapes(found)}; expected {_list_shapes(expected)}"
         )
     module.load_state_dict(weights)
-    with torch.no_grad():
-        output = module.eval()(*arguments.values())
+    output = module.eval()(*arguments.values())
     return Outcome(_read(output), changed=_changed(inputs, arguments))
 
 
