@@ -32,7 +32,7 @@ from course_lib.weights import load_weights, weights_path
 GOLDEN = Path(__file__).parent / "golden"
 CLASSIC = {"jpeg-plain": 90, "jpeg": 90, "jpeg2000": 3000, "webp": 90, "avif": 90}
 TINY = "balle2017-tiny"  # its weights lie beside it, so that training on changes nothing
-MOST_LEVELS = 3  # of 255, by which a pixel may differ between settings: what the course states
+MOST_LEVELS = 4  # of 255, by which a pixel may differ between settings: what the course states
 
 
 # ------------------------------------------------------------------------------ pictures
