@@ -127,6 +127,9 @@ def test_outcomes_that_are_missing_never_pass(exercises):
     assert judge(scale_fixture, right).passed
     for outcomes in ([], right[:1], [*right, right[0]]):
         assert not judge(scale_fixture, outcomes).passed
+    mistake = scale_fixture.mistakes[0]
+    assert judge(scale_fixture, list(mistake.outcomes)).mistake == mistake.name
+    assert judge(scale_fixture, [*mistake.outcomes, right[0]]).mistake == ""
 
 
 def test_a_mistake_is_recognised_only_if_it_is_made_in_every_case(exercises):

@@ -2,7 +2,7 @@
 
 What this protects, and what not: nobody reads the answer off the file, and two questions with one
 answer do not look alike. Who wants to can still try all answers, as with `check` itself; four
-choices take no time, a number of five digits an hour.
+choices take no time, a number of five digits half an hour.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import numpy as np
 from course_lib.grading.running import UnsuitableAnswer
 from course_lib.grading.values import Tensor, UnreadableValue, describe, freeze
 
-_COST = {"n": 2**13, "r": 8, "p": 1}  # of scrypt: about 40 ms and 8 MB for each try
+_COST = {"n": 2**13, "r": 8, "p": 1}  # of scrypt: about 20 ms and 8 MB for each try
 
 
 def seal_value(question_id: str, answer: Any, decimals: int) -> str:

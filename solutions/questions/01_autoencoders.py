@@ -305,7 +305,7 @@ QUESTIONS = (
                 "peak-255",
                 lambda loss, num_values: 10 * torch.log10(255**2 * num_values / loss),
                 "Your peak is 255, but these values lie in [0, 1], so the peak is 1. Peak and "
-                "error must be on the same scale; the result is then 48 dB lower.",
+                "error must be on the same scale; yours comes out 48 dB too high.",
             ),
             KnownMistake(
                 "natural-logarithm",
