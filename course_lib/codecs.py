@@ -11,6 +11,7 @@ import difflib
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ from course_lib.container import NO_WEIGHTS, Contents, Header, pack, read_header
 from course_lib.errors import BitstreamError, CourseError
 from course_lib.images import as_rgb8
 from course_lib.metrics import bits_per_pixel
+from course_lib.models import balle2017
+from course_lib.weights import load_weights, weights_path
 
 
 class CodecError(CourseError, ValueError):
@@ -43,12 +46,33 @@ class Entry:
     sha256: Mapping[int, str] = field(default_factory=dict)  # of the weights file, by quality
 
 
+@lru_cache(maxsize=8)
+def _balle2017(name: str, quality: int) -> balle2017.Balle2017Coder:
+    """The coder of trained weights; it keeps no state, so one serves all who ask."""
+    path = weights_path(name, quality)
+    return balle2017.load_coder(load_weights(path, CODECS[name].sha256[quality]))
+
+
 CODECS = {
     "jpeg-plain": Entry(1, classic.ClassicCoder, classic.JPEG_PLAIN, range(1, 101)),
     "jpeg": Entry(2, classic.ClassicCoder, classic.JPEG, range(1, 101)),
     "jpeg2000": Entry(3, classic.ClassicCoder, classic.JPEG2000, range(1, 16_001)),
     "webp": Entry(4, classic.ClassicCoder, classic.WEBP, range(1, 101)),
     "avif": Entry(5, classic.ClassicCoder, classic.AVIF, range(1, 101)),
+    "balle2017": Entry(
+        6,
+        _balle2017,
+        "balle2017",
+        range(1, 7),
+        sha256={
+            1: "688bfc4e2e8fe8ec9179a1a2227226be68da202f2a879f75d78950663714b5de",
+            2: "66eece36ec88a1f9039cce426b06c7eb3266a703f3e909deb9f09eaef07224e8",
+            3: "9aa50e79b93d3ad5c31adcb224b12e7c5aecf44f3a8f5e9993296ac3c7855e45",
+            4: "eace837bdd85fce4c66b4831896fb122386537ee50169887c41c56a37811264a",
+            5: "3b153d4308908c107d783d33839b48ea8ccfab693768d2be1a1438f7909c55a1",
+            6: "c969170166afe9d9f8883da0bcea38865f45d9e8fe1ca95a82ca6f47e059df6d",
+        },
+    ),
 }
 
 

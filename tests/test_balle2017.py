@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_lib.codecs import CODECS, decode, encode_within, load_codec
 from course_lib.errors import BitstreamError
 from course_lib.images import photograph, to_image, to_tensor
 from course_lib.layers import GDN
@@ -18,7 +19,13 @@ from course_lib.models.balle2017 import (
     Balle2017Error,
     rate_distortion,
 )
-from course_lib.weights import Weights, WeightsError, load_weights, save_weights
+from course_lib.weights import (
+    Weights,
+    WeightsError,
+    load_weights,
+    save_weights,
+    weights_path,
+)
 
 TINY = Balle2017Config(num_channels=6, num_latents=8, gain=128.0)  # latents of about ±10
 
@@ -319,3 +326,40 @@ def test_memory_of_a_large_picture_is_that_of_tiles(coder, monkeypatch):
     for handle in handles:
         handle.remove()
     assert largest == (16 * (4 + 2 * balle2017.HALO)) ** 2
+
+
+# ------------------------------------------------------------------------------ trained weights
+
+
+LADDER = CODECS["balle2017"].qualities
+
+
+def trained_points(picture):
+    """Bytes and PSNR of a picture along the ladder."""
+    for quality in LADDER:
+        data = load_codec("balle2017", quality).encode(picture)
+        yield len(data), psnr(picture, decode(data))
+
+
+def test_trained_qualities_rise_in_rate_and_in_psnr():
+    sizes, qualities = zip(*trained_points(photograph("coffee")[:256, :384]), strict=True)
+    assert np.all(np.diff(sizes) > 0) and np.all(np.diff(qualities) > 0)
+
+
+def test_trained_codec_is_better_than_jpeg_at_as_many_bytes():
+    picture = photograph("motorcycle")[:384, :512]
+    for num_bytes, quality in trained_points(picture):
+        jpeg = decode(encode_within(picture, "jpeg-plain", num_bytes))
+        assert quality > psnr(picture, jpeg) + 0.3
+
+
+def test_trained_files_are_as_long_as_the_prior_estimates():
+    picture = photograph("astronaut")  # 512×512
+    for quality in LADDER[::2]:
+        path = weights_path("balle2017", quality)
+        coder = balle2017.load_coder(load_weights(path), "cpu")
+        (segment,) = coder.encode_segments(picture)
+        y_hat = torch.from_numpy(next(iter(coder.latents(picture)))[1])[None].float()
+        with torch.inference_mode():
+            estimate = coder.model.prior.bits(y_hat).sum().item() / 8
+        assert 0.995 * estimate < len(segment) < 1.005 * estimate + 20

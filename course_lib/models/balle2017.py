@@ -272,8 +272,9 @@ def rate_distortion(
     bpp = output.bits.mean() / (x.shape[2] * x.shape[3])
     if metric == "mse":
         distortion = 255**2 * F.mse_loss(output.x_hat, x)
-    else:
-        distortion = 1 - ms_ssim(output.x_hat, x, data_range=1)
+    else:  # in float32: variances as differences of squares have no digits left in bfloat16
+        with torch.autocast(x.device.type, enabled=False):
+            distortion = 1 - ms_ssim(output.x_hat, x, data_range=1)
     return {"loss": bpp + lmbda * distortion, "bpp": bpp, "distortion": distortion}
 
 
