@@ -146,7 +146,7 @@ def evaluate(
     pictures = [read_image(path) for path in images]
     codecs = {quality: load_codec(name, quality=quality) for quality in qualities}
     settings = _settings(name, images, pictures, workers)
-    points = _points_to_keep(out, settings)
+    points = _points_to_keep(out, settings, codecs)
     missing = [quality for quality in qualities if quality not in points]
     with (
         _threads_per_worker(workers),
@@ -262,7 +262,7 @@ def _settings(name: str, images: Sequence[Path], pictures: list[np.ndarray], wor
     }
 
 
-def _points_to_keep(out: Path, settings: dict) -> dict[int, dict]:
+def _points_to_keep(out: Path, settings: dict, codecs: dict) -> dict[int, dict]:
     """Points of an earlier run that measured the same thing, by quality."""
     if not out.exists():
         return {}
@@ -270,7 +270,12 @@ def _points_to_keep(out: Path, settings: dict) -> dict[int, dict]:
     same = all(
         earlier["settings"].get(key) == settings[key] for key in settings if key != "machine"
     )
-    return {point["quality"]: point for point in earlier["points"]} if same else {}
+    points = {point["quality"]: point for point in earlier["points"]} if same else {}
+    return {
+        quality: point
+        for quality, point in points.items()
+        if quality not in codecs or point["weights"] == codecs[quality].fingerprint.hex()
+    }
 
 
 def _point(codec, measurements: list[Measurement], settings: dict) -> dict:

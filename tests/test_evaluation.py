@@ -111,6 +111,16 @@ def test_results_of_other_pictures_are_not_mixed_in(folder, tmp_path):
     assert after["settings"]["sha256_of_pixels"] != before["settings"]["sha256_of_pixels"]
 
 
+def test_results_of_other_weights_are_measured_anew(folder, tmp_path):
+    out = tmp_path / "r.json"
+    run(folder, out)
+    text = out.read_text()
+    out.write_text(
+        text.replace('"quality": 20, "weights": "00000000"', '"quality": 20, "weights": "0a"')
+    )
+    assert [point["weights"] for point in run(folder, out)["points"]] == ["00000000"] * 2
+
+
 def test_small_images_have_no_ms_ssim(tmp_path):
     write_image(tmp_path / "p" / "small.png", photograph("chelsea")[:100, :300])
     results = run(tmp_path / "p", tmp_path / "r.json")
