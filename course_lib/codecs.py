@@ -73,6 +73,15 @@ CODECS = {
             6: "c969170166afe9d9f8883da0bcea38865f45d9e8fe1ca95a82ca6f47e059df6d",
         },
     ),
+    "balle2017-ms-ssim": Entry(
+        7,
+        _balle2017,
+        "balle2017-ms-ssim",
+        range(1, 2),
+        sha256={
+            1: "41612439bb296bc170f1563de755a011becc80edef4b812d0290ffe790e9e6f9",
+        },
+    ),
 }
 
 

@@ -104,6 +104,16 @@ def test_ms_ssim_loss_is_zero_distortion_for_the_picture_itself():
     assert worse["loss"].item() == pytest.approx(10 * worse["distortion"].item())
 
 
+def test_ms_ssim_is_exact_in_low_precision_too():
+    """Its variances are small differences of squares: in bfloat16 nothing is left of them."""
+    x = to_tensor(photograph("astronaut")[:176, :176])
+    output = balle2017.Output((x + 0.02 * torch.randn_like(x)).clamp(0, 1), torch.zeros(1))
+    exact = rate_distortion(output, x, 10.0, "ms-ssim")["distortion"]
+    with torch.autocast("cpu", torch.bfloat16):
+        low = rate_distortion(output, x, 10.0, "ms-ssim")["distortion"]
+    assert low.item() == pytest.approx(exact.item(), rel=1e-5) and exact > 1e-3
+
+
 def test_every_parameter_gets_a_gradient():
     model = tiny_model().train()
     x = torch.rand(1, 3, 64, 64)
