@@ -368,7 +368,7 @@ class _Run:
 
     def log(self, values: dict[str, float]) -> None:
         """Add a line to the log, and write all of it."""
-        minutes = round(self.seconds / 60, 3)
+        minutes = round(self.seconds / 60, 6)
         self.rows.append({"step": self.step, "minutes": minutes, **values})
         text = "".join(json.dumps(row) + "\n" for row in self.rows)
         atomic_write(self.folder / "log.jsonl", text.encode())

@@ -1,4 +1,4 @@
-"""The first learned codec that beat JPEG 2000.
+"""The first learned codec that beat JPEG 2000 (in the paper; how far ours is: data/results).
 
 Ballé, Laparra, Simoncelli, "End-to-end optimized image compression", ICLR 2017::
 
@@ -18,13 +18,12 @@ noise in place of rounding; a free density per channel, trained with the rest; o
 Deviations, for speed on a processor: the first kernel is 12×12, as 3×3 over blocks of 4×4 pixels
 (paper: 9×9), upsampling is by sub-pixel convolutions of kernels 6×6 and 12×12 (paper: 5×5, 5×5,
 9×9 with zeros in between), GDN has the 1-norm (paper: 2-norm), no GDN after the last convolution
-(as in the authors' code), 96 hidden channels (paper: 192, and 256 at high rates, hidden and
-latent; the latents here are 192 as well). The densities are
-the small monotone networks of Ballé et al. 2018 (paper: piecewise linear), and the latents are
-multiplied by a fixed gain before they are rounded and divided by it afterwards: as the gain sets
-the step of the quantizer, weights trained at one λ are a good start for another
-(`Balle2017.retarget`). Training starts from principal components (`start_from_pca`), and Adam moves
-only what is no convolution kernel (`training.Muon`).
+(as in the authors' code), 96 hidden channels (paper: 192, and 256 at high rates, hidden and latent;
+the latents here are 192 and 256 as well). The densities are the small monotone networks of Ballé
+et al. 2018 (paper: piecewise linear), and the latents are multiplied by a fixed gain before they
+are rounded and divided by it afterwards: as the gain sets the step of the quantizer, weights
+trained at one λ are a good start for another (`Balle2017.retarget`). Training starts from principal
+components (`start_from_pca`), and Adam moves only what is no convolution kernel (`training.Muon`).
 """
 
 import copy
