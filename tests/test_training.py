@@ -207,6 +207,7 @@ with processes():
             parameter.data.zero_()  # the first process's weights count
     config = TrainingConfig(steps=8, num_parts=2, **SETTINGS)
     averaged = train(model, objective, images, config, folder, device="cpu")
+    folder.mkdir(exist_ok=True)  # the first process may still be about to
     torch.save((weights(model), weights(averaged)), folder / f"{{rank}}.pt")
 """
 
