@@ -10,4 +10,4 @@ class CourseError(Exception):
 
 
 class BitstreamError(CourseError, ValueError):
-    """These bytes are not what an encoder wrote: damaged, cut, foreign, or made for other tables."""
+    """Bytes that no encoder wrote so: damaged, cut, foreign, or made for other tables."""

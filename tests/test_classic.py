@@ -177,7 +177,14 @@ def test_jpeg2000_cuts_large_pictures_into_tiles(shape):
 def test_codestream_of_another_size_is_refused(name, image):
     codestream = encode(name, image)
     height, width, _ = image.shape
-    for size in ((width, height), (height + 1, width), (height, width - 1), (1, 1), (8192, 8192), (1, 2**26)):
+    for size in (
+        (width, height),
+        (height + 1, width),
+        (height, width - 1),
+        (1, 1),
+        (8192, 8192),
+        (1, 2**26),
+    ):
         with pytest.raises(BitstreamError):
             decode(name, codestream, *size)
 
