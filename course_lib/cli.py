@@ -220,6 +220,7 @@ def _plot(options) -> None:
     from io import BytesIO
     from pathlib import Path
 
+    import matplotlib.pyplot as plt
     import numpy as np
 
     from course_lib import plots
@@ -253,6 +254,7 @@ def _plot(options) -> None:
     figure = plots.rate_distortion(curves, options.metric)
     buffer = BytesIO()
     figure.savefig(buffer, format=suffix[1:])
+    plt.close(figure)
     atomic_write(Path(options.out), buffer.getvalue())
     print(f"BD-rate against {options.anchor}, {options.metric}, at equal quality:")
     for curve in curves:

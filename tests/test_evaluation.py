@@ -2,6 +2,7 @@
 
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -224,6 +225,7 @@ def test_evaluate_and_plot_from_the_command_line(folder, tmp_path, capsys):
         picture = tmp_path / f"{metric}.png"
         assert main(["plot", *files, "-o", str(picture), "--metric", metric]) == 0
         assert picture.read_bytes().startswith(b"\x89PNG")
+        assert not plt.get_fignums()
     rows = capsys.readouterr().out.splitlines()
     assert rows[1].split() == ["jpeg-plain", "measured", "+0.0", "%"]
     name, _, rate, _ = rows[2].split()
