@@ -1,4 +1,4 @@
-"""The first learned codec that beat JPEG 2000 (in the paper; how far ours is: data/results).
+"""A learned codec that beats JPEG 2000 (in the paper; how far ours is: data/results).
 
 Ballé, Laparra, Simoncelli, "End-to-end optimized image compression", ICLR 2017::
 
