@@ -269,10 +269,10 @@ def test_unknown_question_is_an_error_of_its_own(question, words, exercises):
     "name, damage",
     [
         ("03_sample.json", lambda path: path.unlink()),
-        ("03_sample.json", lambda path: path.write_text('{"format": 1, "id": "scale"')),
+        ("03_sample.json", lambda path: path.write_text('{"format": 2, "id": "scale"')),
         ("03_sample.json", lambda path: path.write_bytes(path.read_bytes()[:-200])),
         ("03_sample.json", lambda path: path.write_text('["id": "scale"]')),
-        ("03_sample.json", lambda path: replace(path, '"format": 1', '"format": 99')),
+        ("03_sample.json", lambda path: replace(path, '"format": 2', '"format": 99')),
         ("03_sample.json", lambda path: replace(path, '"points": 2', '"marks": 2')),
         ("03_sample.json", lambda path: replace(path, '"tensor": 0', '"tensor": 1000')),
         ("03_sample.safetensors", lambda path: path.unlink()),

@@ -21,7 +21,14 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from course_lib.grading.fixtures import Case, Exercise, Fixture, Mistake
+from course_lib.grading.fixtures import (
+    Case,
+    Cell,
+    Exercise,
+    Fixture,
+    Mistake,
+    digest_source,
+)
 from course_lib.grading.judging import Verdict, examine
 from course_lib.grading.questions import (
     PUBLIC_SEED,
@@ -161,12 +168,13 @@ def make_exercise(solution: Solution, answers: dict[str, Any]) -> Exercise:
     """
     try:
         made = [make_fixture(question, answers.get(question.id)) for question in solution.questions]
+        cells = _list_cells(solution)
     except AuthoringError as error:
         raise AuthoringError(f"{solution.path}: {error}") from error
     wrong = [row for row in review(solution, made, answers) if not row.is_as_expected]
     if wrong:
         raise AuthoringError("\n".join(f"{solution.path}: {_explain(row)}" for row in wrong))
-    return Exercise(solution.name, solution.title, tuple(made))
+    return Exercise(solution.name, solution.title, tuple(made), cells)
 
 
 def review(
@@ -211,6 +219,21 @@ def student_notebook(solution: Solution) -> tuple[NotebookNode, dict[str, bytes]
         except AuthoringError as error:
             raise AuthoringError(f"{solution.path}, cell {cell.id}: {error}") from error
     return notebook, pictures
+
+
+def _list_cells(solution: Solution) -> tuple[Cell, ...]:
+    """What grading needs to know of the notebook that students get."""
+    cells = []
+    for cell in solution.notebook.cells:
+        role = _role(cell) or "shown"
+        if cell.cell_type != "code" and role == "shown":
+            continue
+        cell_id = cell.id if role == "shown" else _grade_id(cell)
+        question = cell_id.removeprefix("check-") if role not in ("given", "shown") else ""
+        source = {"given": cell.source, "check": solution.checked.get(question)}.get(role, "")
+        digest = digest_source(_student_cell(cell).source)
+        cells.append(Cell(cell_id, role, question, source, digest))
+    return tuple(cells)
 
 
 def _expect(condition: bool, problem: str) -> None:

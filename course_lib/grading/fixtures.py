@@ -1,14 +1,15 @@
 """What `check` compares with: inputs, expected outcomes and those of known mistakes, as files.
 
 An exercise has two: ``NN_name.json``, and ``NN_name.safetensors`` with the arrays that the first
-refers to by number. Of values and choices they hold hashes only.
+refers to by number. Of values and choices they hold hashes only. The first also lists the cells of
+the notebook, since a grader takes nothing but answers from what students send.
 """
 
 import hashlib
 import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError
@@ -18,7 +19,7 @@ from course_lib.errors import CourseError
 from course_lib.grading.running import Outcome
 from course_lib.grading.values import pack, unpack
 
-FORMAT = 1
+FORMAT = 2
 
 
 class CheckError(CourseError):
@@ -79,12 +80,30 @@ class Fixture:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A cell of the notebook that students get, as far as grading needs to know it."""
+
+    id: str  # nbgrader's grade_id, or of a cell that is merely shown its own
+    role: Literal["given", "answer", "check", "written", "shown"]
+    question: str = ""  # of an answer, a check, a written answer
+    source: str = ""  # of a given cell; of a check, the expression that it hands over
+    digest: str = ""  # of the source as released: `digest_source`
+
+
+@dataclass(frozen=True)
 class Exercise:
-    """The fixtures of one exercise."""
+    """The fixtures of one exercise, and its cells in document order, those of mere text left out."""
 
     name: str  # "01_autoencoders"
     title: str
     fixtures: tuple[Fixture, ...]
+    cells: tuple[Cell, ...] = ()
+
+
+def digest_source(source: str) -> str:
+    """A hash of a cell's source, whatever its line ends and the white space around it."""
+    lines = [line.rstrip() for line in source.strip().splitlines()]
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def dump_exercise(exercise: Exercise) -> tuple[bytes, bytes]:
@@ -98,6 +117,7 @@ def dump_exercise(exercise: Exercise) -> tuple[bytes, bytes]:
         "title": exercise.title,
         "sha256_of_arrays": hashlib.sha256(content).hexdigest(),
         "questions": questions,
+        "cells": [_without_defaults(cell) for cell in exercise.cells],
     }
     return (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode(), content
 
@@ -123,7 +143,8 @@ def read_exercise(path: Path) -> Exercise:
         loaded = load(content)
         arrays = [loaded[name] for name in sorted(loaded)]
         fixtures = tuple(_unpack_fixture(question, arrays) for question in parsed["questions"])
-        return Exercise(parsed["exercise"], parsed["title"], fixtures)
+        cells = tuple(Cell(**cell) for cell in parsed["cells"])
+        return Exercise(parsed["exercise"], parsed["title"], fixtures, cells)
     except (ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
         raise _unusable(path, "is damaged") from error
 
@@ -135,18 +156,19 @@ def _unusable(path: Path, what: str) -> FixtureError:
     )
 
 
+def _without_defaults(record: Any) -> dict[str, Any]:
+    """A dataclass's fields as a dictionary, without those at their default."""
+    values = ((field, getattr(record, field.name)) for field in fields(record))
+    return {field.name: value for field, value in values if value != field.default}
+
+
 def _pack_fixture(fixture: Fixture, arrays: list[np.ndarray]) -> dict[str, Any]:
     """The fixture as JSON, without fields at their default."""
-    packed = {}
-    for field in fields(fixture):
-        value = getattr(fixture, field.name)
-        if field.name == "cases":
-            value = tuple(_pack_case(case, arrays) for case in value)
-        if field.name == "mistakes":
-            value = tuple(_pack_mistake(mistake, arrays) for mistake in value)
-        if value != field.default:
-            packed[field.name] = value
-    return packed
+    lists = {
+        "cases": tuple(_pack_case(case, arrays) for case in fixture.cases),
+        "mistakes": tuple(_pack_mistake(mistake, arrays) for mistake in fixture.mistakes),
+    }
+    return _without_defaults(fixture) | {name: value for name, value in lists.items() if value}
 
 
 def _unpack_fixture(packed: dict[str, Any], arrays: list[np.ndarray]) -> Fixture:
