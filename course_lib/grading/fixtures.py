@@ -92,7 +92,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Exercise:
-    """The fixtures of one exercise, and its cells in document order, those of mere text left out."""
+    """The fixtures of one exercise, and its cells in document order, mere text left out."""
 
     name: str  # "01_autoencoders"
     title: str

@@ -33,7 +33,7 @@ def examine(fixture: Fixture, answer: Any) -> tuple[Verdict, Exception | None]:
     if answer is ...:
         raise NotImplementedError(f"{fixture.id} has no answer yet: put it in place of the dots.")
     if fixture.kind in ("value", "choice"):
-        return _judge_sealed(fixture, answer), None
+        return judge_sealed(fixture, answer), None
     inputs = [case.inputs for case in fixture.cases]
     outcomes, error = run_cases(fixture.kind, answer, inputs, fixture.gradient_of)
     return judge(fixture, outcomes), error
@@ -42,7 +42,7 @@ def examine(fixture: Fixture, answer: Any) -> tuple[Verdict, Exception | None]:
 def judge(fixture: Fixture, outcomes: list[Outcome]) -> Verdict:
     """The verdict on what an answer gave, case by case; runs none of its code."""
     for case, outcome in zip(fixture.cases, outcomes, strict=False):
-        problem = _problem(fixture, case, outcome)
+        problem = find_problem(fixture, case, outcome)
         if problem:
             mistake = _find_mistake(fixture, outcomes)
             called_with = "" if outcome.error.startswith(_UNSUITABLE) else _list_inputs(case)
@@ -52,7 +52,8 @@ def judge(fixture: Fixture, outcomes: list[Outcome]) -> Verdict:
     return Verdict(True)
 
 
-def _judge_sealed(fixture: Fixture, answer: Any) -> Verdict:
+def judge_sealed(fixture: Fixture, answer: Any) -> Verdict:
+    """The verdict on a number or a choice, frozen or not."""
     try:
         if fixture.kind == "value":
             sealed = seal_value(fixture.id, answer, fixture.decimals)
@@ -68,7 +69,8 @@ def _judge_sealed(fixture: Fixture, answer: Any) -> Verdict:
     return Verdict(False, message, "", mistake.hint, mistake.name)
 
 
-def _problem(fixture: Fixture, case: Case, outcome: Outcome) -> str | None:
+def find_problem(fixture: Fixture, case: Case, outcome: Outcome) -> str | None:
+    """What is wrong with what an answer gave for one case; None if nothing is."""
     if outcome.error:
         return outcome.error.removeprefix(_UNSUITABLE)
     if outcome.changed:

@@ -43,6 +43,8 @@ def freeze(value: Any, depth: int = 0) -> Any:
             return Tensor(_own(value.resolve_neg().numpy()))
         except (TypeError, RuntimeError) as error:  # sparse, quantized, 8-bit floats, …
             raise UnreadableValue(f"a {value.dtype} tensor of layout {value.layout}") from error
+    if type(value) is Tensor:
+        return Tensor(_own(value.array))
     if isinstance(value, np.ndarray):
         return _own(value)
     if isinstance(value, np.generic):
