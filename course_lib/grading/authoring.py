@@ -154,9 +154,13 @@ def make_fixture(question: Question, reference: Any, seed: str = PUBLIC_SEED) ->
         for mistake in question.mistakes:
             mistake_sealed = _seal(question, mistake.answer)
             mistakes.append(Mistake(mistake.name, mistake.hint, sealed=mistake_sealed))
+    return _make_fixture(question, cases=tuple(cases), mistakes=tuple(mistakes), sealed=sealed)
+
+
+def _make_fixture(question: Question, **made: Any) -> Fixture:
     names = {field.name for field in fields(Question)} & {field.name for field in fields(Fixture)}
     rules = {name: getattr(question, name) for name in names - {"mistakes"}}
-    return Fixture(**rules, cases=tuple(cases), mistakes=tuple(mistakes), sealed=sealed)
+    return Fixture(**rules, **made)
 
 
 def make_exercise(solution: Solution, answers: dict[str, Any]) -> Exercise:
@@ -175,6 +179,12 @@ def make_exercise(solution: Solution, answers: dict[str, Any]) -> Exercise:
     if wrong:
         raise AuthoringError("\n".join(f"{solution.path}: {_explain(row)}" for row in wrong))
     return Exercise(solution.name, solution.title, tuple(made), cells)
+
+
+def outline(solution: Solution) -> Exercise:
+    """The exercise's questions and cells, without cases: nothing is run for it."""
+    fixtures = tuple(_make_fixture(question) for question in solution.questions)
+    return Exercise(solution.name, solution.title, fixtures, _list_cells(solution))
 
 
 def review(

@@ -8,17 +8,18 @@ from another one's answer.
 """
 
 import ast
+import contextlib
 import hashlib
 import hmac
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from course_lib.grading.authoring import load_solution, make_exercise, run_solution
+from course_lib.grading.authoring import load_solution, make_exercise, outline, run_solution
 from course_lib.grading.fixtures import Case, Exercise, Fixture, read_exercise
 from course_lib.grading.judging import Verdict, find_problem, judge, judge_sealed
 from course_lib.grading.questions import AuthoringError, Question, draw_inputs
@@ -107,16 +108,33 @@ def load_assignment(source: Source) -> Assignment:
     Raises:
         AuthoringError, FixtureError: the files do not fit together.
     """
-    with tempfile.TemporaryDirectory(prefix="course-assignment-") as folder:
-        for file, content in source.files:
-            path = Path(folder, file)
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(content)
+    with _unpacked(source) as path:
         if not source.has_answers:
-            return Assignment(read_exercise(Path(folder, f"{source.name}.json")))
-        solution = load_solution(Path(folder, f"{source.name}.ipynb"))
+            return Assignment(read_exercise(path))
+        solution = load_solution(path)
         answers = run_solution(solution)
         return Assignment(make_exercise(solution, answers), solution.questions, answers)
+
+
+def load_exercise(source: Source) -> Exercise:
+    """An assignment's cells and questions alone; no solution is run, and there are no cases.
+
+    Raises:
+        AuthoringError, FixtureError: the files do not fit together.
+    """
+    with _unpacked(source) as path:
+        return outline(load_solution(path)) if source.has_answers else read_exercise(path)
+
+
+@contextlib.contextmanager
+def _unpacked(source: Source) -> Iterator[Path]:
+    """The path of a source's first file, in a folder with the others."""
+    with tempfile.TemporaryDirectory(prefix="course-assignment-") as folder:
+        paths = [Path(folder, file) for file, _ in source.files]
+        for path, (_, content) in zip(paths, source.files, strict=True):
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+        yield paths[0]
 
 
 def digest(source: Source, limits: Limits, is_sandboxed: bool = True) -> str:
@@ -159,26 +177,32 @@ class Grader:
     def close(self) -> None:
         self._sandbox.close()
 
-    def grade(self, content: bytes, file_name: str) -> Graded:
+    def grade(self, content: bytes, file_name: str = "", exercise_name: str = "") -> Graded:
         """The verdicts on a submitted notebook, whatever its bytes are; never raises over them.
 
         Args:
             file_name: tells which exercise it is where the notebook does not.
+            exercise_name: of the exercise, where it is known already.
         """
         began = time.monotonic()
         exercises = [found.exercise for found in self._assignments.values()]
         try:
             notebook = read_notebook(content)
-            exercise = match_exercise(notebook, file_name, exercises)
+            if exercise_name:
+                exercise = self._assignments[exercise_name].exercise
+            else:
+                exercise = match_exercise(notebook, file_name, exercises)
             script = plan(notebook, exercise)
         except UnreadableSubmission as error:
-            named = [found for found in exercises if found.name in file_name]
-            graded = unreadable(content, str(error), named[0] if named else None)
+            named = [found for found in exercises if found.name in (exercise_name or file_name)]
+            graded = unreadable(named[0] if named else None, str(error))
         else:
             graded = self._grade_script(content, script, self._assignments[exercise.name])
         return replace(
             graded,
+            sha256=hashlib.sha256(content).hexdigest(),
             is_sandboxed=self._sandbox.is_sandboxed,
+            has_hidden_cases=all(found.questions for found in self._assignments.values()),
             seconds=round(time.monotonic() - began, 3),
         )
 
@@ -191,20 +215,23 @@ class Grader:
                 return _Grading(self._sandbox, self._secret, assignment, script, content).run()
             except InfrastructureError as error:
                 problem = str(error)
-        exercise = assignment.exercise
-        return _without_running(content, exercise, "INFRA_ERROR", problem, script.written)
+        return ungraded(assignment.exercise, problem, script.written)
 
 
-def unreadable(content: bytes, problem: str, exercise: Exercise | None) -> Graded:
+def ungraded(exercise: Exercise, problem: str, written: dict[str, str] | None = None) -> Graded:
+    """What is said of a submission that the grader failed to grade."""
+    return _without_running(exercise, "INFRA_ERROR", problem, written or {})
+
+
+def unreadable(exercise: Exercise | None, problem: str) -> Graded:
     """What is said of a submission that is no notebook that can be graded."""
     if exercise is None:
-        digest_of = hashlib.sha256(content).hexdigest()
-        return Graded("", "", digest_of, (), notes=(problem,))
-    return _without_running(content, exercise, "UNREADABLE", problem, {})
+        return Graded("", "", "", (), notes=(problem,))
+    return _without_running(exercise, "UNREADABLE", problem, {})
 
 
 def _without_running(
-    content: bytes, exercise: Exercise, verdict: Name, problem: str, written: dict[str, str]
+    exercise: Exercise, verdict: Name, problem: str, written: dict[str, str]
 ) -> Graded:
     results = tuple(
         _by_hand(fixture, written)
@@ -212,7 +239,7 @@ def _without_running(
         else QuestionResult(fixture.id, fixture.title, fixture.points, verdict, message=problem)
         for fixture in exercise.fixtures
     )
-    return Graded(exercise.name, exercise.title, hashlib.sha256(content).hexdigest(), results)
+    return Graded(exercise.name, exercise.title, "", results)
 
 
 def _by_hand(fixture: Fixture, written: dict[str, str]) -> QuestionResult:
@@ -238,7 +265,7 @@ class _Grading:
         self._secret = secret
         self._assignment = assignment
         self._script = script
-        self._content = content
+        self._sha256 = hashlib.sha256(content).hexdigest()
         self._fixtures = {fixture.id: fixture for fixture in assignment.exercise.fixtures}
         self._ended: dict[int, Ended] = {}  # cells that ended their session, by place in the script
         self._cell_errors: dict[str, str] = {}
@@ -257,7 +284,7 @@ class _Grading:
         return Graded(
             exercise.name,
             exercise.title,
-            hashlib.sha256(self._content).hexdigest(),
+            self._sha256,
             tuple(
                 results[fixture.id]
                 if fixture.id in results
@@ -266,7 +293,6 @@ class _Grading:
             ),
             notes=self._script.notes,
             cell_errors=tuple(f"{place}: {text}" for place, text in self._cell_errors.items()),
-            has_hidden_cases=bool(self._assignment.questions),
         )
 
     def _put(
@@ -358,8 +384,8 @@ class _Grading:
         question = next((one for one in self._assignment.questions if one.id == name), None)
         if question is None or not question.is_called:
             return ()
-        message = hashlib.sha256(self._content).hexdigest() + "/" + name
-        seed = hmac.new(self._secret, message.encode(), "sha256").hexdigest()
+        message = f"{self._sha256}/{name}".encode()
+        seed = hmac.new(self._secret, message, "sha256").hexdigest()
         inputs = [freeze(drawn) for drawn in draw_inputs(question, seed)]
         reference = self._assignment.answers[name]
         outcomes, error = run_cases(question.kind, reference, inputs, question.gradient_of)

@@ -51,6 +51,7 @@ __all__ = [
     "reaches",
     "read_marks",
     "summary_table",
+    "unmarked",
     "write_reports",
 ]
 
@@ -99,7 +100,7 @@ def write_reports(entries: Sequence[Entry], folder: Path, marks: Marks | None = 
         "report.html": class_page(book.entries, book.names, files),
         "summary.md": summary_table(book.entries),
     }
-    for exercise in book.exercises:
+    for exercise in filter(None, book.exercises):  # not for what is no exercise's notebook
         name = _harmless(f"moodle-{exercise}")
         contents[f"{name}.csv"] = _as_csv(_moodle(book, exercise, given))
     for student, name in book.names.items():
@@ -125,6 +126,13 @@ def reaches(entries: Iterable[Entry], percent: float) -> bool:
         >= percent * entry.graded.points
         for entry in entries
     )
+
+
+def unmarked(entries: Sequence[Entry], folder: Path) -> int:
+    """How many answers in words wait for a mark in the folder's ``marks.csv``."""
+    marks = read_marks(folder / MARKS)
+    written = _Book.of(entries).written()
+    return sum(bool(result.answer) and key not in marks for key, result in written.items())
 
 
 # ---------------------------------------------------------------------------- the class as a table
