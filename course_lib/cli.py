@@ -278,6 +278,9 @@ def _add_exercise_commands(commands) -> None:
         "questions", help="try every known mistake on every question, and show the hints"
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="01_autoencoders, for example")
+    parser.add_argument(
+        "--grade", action="store_true", help="hand them in to the grader, stubs and solutions too"
+    )
     parser.set_defaults(run=_questions)
 
 
@@ -325,6 +328,8 @@ def _questions(options) -> int:
     from course_lib.grading.releasing import review_exercises
     from course_lib.paths import REPOSITORY
 
+    if options.grade:
+        return _rehearse(options)
     failures = 0
     for name, rows in review_exercises(REPOSITORY, options.names):
         print(name)
@@ -333,6 +338,34 @@ def _questions(options) -> int:
             failures += not row.is_as_expected
             mark = "✓" if row.is_as_expected else "✗"
             print(f"  {mark} {row.question:16} {row.answer:28} {result}")
+    return 1 if failures else 0
+
+
+def _rehearse(options) -> int:
+    import secrets
+
+    from course_lib.grading.classroom import find_assignments
+    from course_lib.grading.grader import Grader, load_assignment
+    from course_lib.grading.rehearsal import rehearse
+    from course_lib.paths import REPOSITORY
+
+    sources = {source.name: source for source in find_assignments(REPOSITORY)}
+    unknown = sorted(set(options.names) - set(sources))
+    if unknown or not all(source.has_answers for source in sources.values()):
+        what = f"No solution {', '.join(unknown)}" if unknown else "No solutions here"
+        raise CourseError(f"{what}; expected one of: {', '.join(sources)}, in a full clone.")
+    wanted = [source for name, source in sources.items() if name in (options.names or sources)]
+    failures = 0
+    with Grader([load_assignment(source) for source in wanted], secrets.token_bytes()) as grader:
+        for source in wanted:
+            print(source.name)
+            for row in rehearse(source, grader):
+                failures += not row.is_as_expected
+                mark = "✓" if row.is_as_expected else "✗"
+                result = row.result
+                said = result.hint or result.message
+                score = f"{result.verdict:7} {result.earned}/{result.points}"
+                print(f"  {mark} {result.question:18} {row.answer:28} {score}  {said}")
     return 1 if failures else 0
 
 

@@ -19,6 +19,7 @@ from course_lib.grading.results import Graded
 from course_lib.grading.submissions import SubmissionError
 
 TRIES = 5  # of a job whose worker dies
+PATIENCE = "30s"  # to reach a scheduler
 AHEAD = 3  # jobs for each worker that are on their way, so that none waits
 
 
@@ -42,13 +43,13 @@ def connect(workers: int | None = None, scheduler: str | None = None) -> Iterato
                     n_workers=workers,
                     threads_per_worker=1,
                     memory_limit=None,  # the sandbox has its own
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",  # not a fixed port
                     local_directory=folder,
                     silence_logs=logging.CRITICAL,
                 )
             )
         try:
-            client = Client(scheduler, timeout="30s", set_as_default=False)
+            client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ClusterError(
                 f"No Dask scheduler answers at {scheduler}: {error}. Start one with `dask "

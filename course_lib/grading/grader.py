@@ -108,7 +108,7 @@ def load_assignment(source: Source) -> Assignment:
     Raises:
         AuthoringError, FixtureError: the files do not fit together.
     """
-    with _unpacked(source) as path:
+    with unpacked(source) as path:
         if not source.has_answers:
             return Assignment(read_exercise(path))
         solution = load_solution(path)
@@ -122,12 +122,12 @@ def load_exercise(source: Source) -> Exercise:
     Raises:
         AuthoringError, FixtureError: the files do not fit together.
     """
-    with _unpacked(source) as path:
+    with unpacked(source) as path:
         return outline(load_solution(path)) if source.has_answers else read_exercise(path)
 
 
 @contextlib.contextmanager
-def _unpacked(source: Source) -> Iterator[Path]:
+def unpacked(source: Source) -> Iterator[Path]:
     """The path of a source's first file, in a folder with the others."""
     with tempfile.TemporaryDirectory(prefix="course-assignment-") as folder:
         paths = [Path(folder, file) for file, _ in source.files]

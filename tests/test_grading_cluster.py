@@ -1,0 +1,116 @@
+"""Grading on workers that die: every submission gets its verdicts, and none is lost."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from course_lib.grading import classroom
+from course_lib.grading.sandbox import Limits
+from course_lib.grading.submissions import find_submissions
+from course_lib.paths import REPOSITORY
+
+pytest.importorskip("distributed", reason="pip install distributed")
+from course_lib.grading import cluster
+
+pytestmark = pytest.mark.slow
+
+NAME = "06_bits_and_distortion"
+FULL = 25
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _bubblewrap(program):
+    program("bwrap", install="sudo apt install bubblewrap libseccomp2")
+
+
+@pytest.fixture
+def recipe():
+    sources = [found for found in classroom.find_assignments(REPOSITORY) if found.name == NAME]
+    return classroom.Recipe(tuple(sources), os.urandom(16), Limits())
+
+
+def plan(folder, count: int, recipe) -> classroom.Plan:
+    """A class of correct submissions, no two of them equal."""
+    text = (REPOSITORY / "solutions" / f"{NAME}.ipynb").read_text(encoding="utf-8")
+    for number in range(count):
+        path = folder / "class" / f"student{number:04}" / f"{NAME}.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_text(text.replace("# Exercise 6", f"# Exercise 6 of {number}", 1))
+    found = find_submissions(folder / "class", exercises=[NAME])
+    return classroom.make_plan(found, recipe, classroom.Journal(folder / "verdicts"))
+
+
+class Killer(threading.Thread):
+    """Kills a worker of the client at random moments, as often as is asked, until stopped."""
+
+    def __init__(self, client, kills: int, seconds: float):
+        super().__init__(daemon=True)
+        self.client, self.kills, self.seconds, self.killed = client, kills, seconds, 0
+        self.stopped = threading.Event()
+
+    def run(self):
+        chance = random.Random(7)
+        while self.killed < self.kills and not self.stopped.wait(chance.uniform(0, self.seconds)):
+            with contextlib.suppress(Exception):  # a worker that is just starting
+                pids = list(self.client.run(os.getpid).values())
+                os.kill(chance.choice(pids), signal.SIGKILL)
+                self.killed += 1
+
+
+def test_fifty_correct_submissions_are_all_right_while_workers_are_killed(tmp_path, recipe):
+    made = plan(tmp_path, 50, recipe)
+    with cluster.connect(workers=2) as client:
+        killer = Killer(client, kills=3, seconds=8)
+        killer.start()
+        graded = list(cluster.grade_there(made.jobs, recipe, client))
+        killer.stopped.set()
+        killer.join()
+    assert killer.killed > 0
+    keys = [key for key, _ in graded]
+    assert len(keys) == len(set(keys)) == 50
+    assert {(one.earned, one.points) for _, one in graded} == {(FULL, FULL)}
+    entries = classroom.list_entries(made, dict(graded))
+    assert len({entry.student.name for entry in entries}) == 50
+
+
+def test_a_cluster_at_an_address_grades(tmp_path, recipe):
+    made = plan(tmp_path, 4, recipe)
+    address = tmp_path / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    options = ["--scheduler-file", str(address)]
+    with contextlib.ExitStack() as stack:
+        for command in (
+            ["dask_scheduler", *options, "--port", "0", "--no-dashboard", "--host", "127.0.0.1"],
+            ["dask_worker", *options, "--nthreads", "1", "--no-dashboard", "--no-nanny"],
+        ):
+            started = [sys.executable, "-m", f"distributed.cli.{command[0]}", *command[1:]]
+            process = subprocess.Popen(started, **quiet)
+            stack.callback(process.wait, 20)
+            stack.callback(process.terminate)
+            deadline = time.monotonic() + 60
+            while not address.exists() and time.monotonic() < deadline:
+                time.sleep(0.1)
+        import json
+
+        where = json.loads(address.read_text())["address"]
+        with cluster.connect(scheduler=where) as client:
+            graded = dict(cluster.grade_there(made.jobs, recipe, client))
+    assert [one.earned for one in graded.values()] == [FULL] * 4
+
+
+def test_nobody_at_the_address_is_said(monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", "1s")
+    with (
+        pytest.raises(
+            cluster.ClusterError, match=r"No Dask scheduler answers at tcp://127.0.0.1:1"
+        ),
+        cluster.connect(scheduler="tcp://127.0.0.1:1"),
+    ):
+        pass
