@@ -30,16 +30,15 @@ class Shell:
     """What ``get_ipython()`` gives in cells: magics and shell lines do nothing, and do no harm."""
 
     def __init__(self, namespace: dict[str, Any]):
-        self._namespace = namespace
         self.user_ns = namespace
 
     def run_cell_magic(self, name: str, line: str, cell: str) -> None:
         if name in _PYTHON_MAGICS:
-            exec(compile(cell, f"<%%{name}>", "exec"), self._namespace)
+            _execute(cell, f"<%%{name}>", self.user_ns)
 
     def run_line_magic(self, name: str, line: str, *_, **__) -> None:
-        if name == "time" and line.strip():
-            exec(compile(line.strip(), f"<%{name}>", "exec"), self._namespace)
+        if name == "time":
+            _execute(line, f"<%{name}>", self.user_ns)
 
     def getoutput(self, *_, **__) -> list[str]:
         return []
@@ -88,8 +87,7 @@ def _new_main() -> dict[str, Any]:
 
 def _run(message: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
     try:
-        source = TransformerManager().transform_cell(message["run"])
-        _execute(source, f"<{message['place']}>", namespace)
+        _execute(message["run"], f"<{message['place']}>", namespace)
     except MemoryError:
         raise
     except NotImplementedError:
@@ -100,6 +98,8 @@ def _run(message: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
 
 
 def _execute(source: str, name: str, namespace: dict[str, Any]) -> None:
+    """Run a cell as Jupyter does, magics and a top-level ``await`` included."""
+    source = TransformerManager().transform_cell(source)
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     code = compile(source, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     found = eval(code, namespace)

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import shutil
+import site
 import socket
 import subprocess
 import sys
@@ -118,7 +119,8 @@ class Sandbox:
             "limits": asdict(self.limits),
             "is_sandboxed": self.is_sandboxed,
         }
-        python = [sys.executable, "-I", "-c", _START, str(_PACKAGE.parent), json.dumps(config)]
+        path = json.dumps([*map(str, _site_packages()), str(_PACKAGE.parent)])
+        python = [sys.executable, "-I", "-c", _START, path, json.dumps(config)]
         command = python if unsafe else [*_bubblewrap(hidden), "--", *python]
         variables = _variables("/tmp" if self.is_sandboxed else self._folder.name)
         with theirs:
@@ -370,10 +372,10 @@ def _in_words(status: int) -> str:
 
 # ------------------------------------------------------------------------------ bubblewrap
 
-# What the zygote's Python runs; the first argument is the folder that holds course_lib.
+# What the zygote's Python runs; the first argument lists folders of packages.
 _START = """
 import json, sys
-sys.path.append(sys.argv[1])
+sys.path += [path for path in json.loads(sys.argv[1]) if path not in sys.path]
 from course_lib.grading import zygote
 zygote.main(json.loads(sys.argv[2]))
 """
@@ -433,12 +435,18 @@ def _bubblewrap(hidden: Iterable[Path]) -> list[str]:
 
 def _visible() -> list[Path]:
     """Python, its packages, the system's libraries, the course's code and data."""
-    python = [sys.base_prefix, sys.base_exec_prefix, sys.prefix, *sys.path]
-    folders = [Path(path) for path in python if path and Path(path).is_dir()]
-    repository = _PACKAGE.parent
-    folders = [folder for folder in folders if not repository.is_relative_to(folder.resolve())]
+    prefixes = {sys.base_prefix, sys.base_exec_prefix, sys.prefix, sys.exec_prefix}
+    python = [*map(Path, sorted(prefixes)), *_site_packages()]
     course = [_PACKAGE, data_dir().resolve()]
-    return [*map(Path, _SYSTEM), *map(Path, _SYSTEM_FILES), *folders, *course]
+    return [*map(Path, _SYSTEM), *map(Path, _SYSTEM_FILES), *python, *course]
+
+
+def _site_packages() -> list[Path]:
+    """Where packages are installed; not all of sys.path, in which the current folder may be."""
+    folders = site.getsitepackages()
+    if site.ENABLE_USER_SITE:
+        folders.append(site.getusersitepackages())
+    return [Path(folder) for folder in folders if os.path.isdir(folder)]
 
 
 def _check_platform(unsafe: bool) -> None:
