@@ -423,12 +423,10 @@ def _grade(options) -> int:
         raise CourseError(f"Got --pass-mark {options.pass_mark:g}; expected 0 to 100.")
     if options.workers is not None and options.workers < 1:
         raise CourseError(f"Got --workers {options.workers}; expected at least 1.")
-    out = Path(options.out)
+    out, handed_in = Path(options.out).absolute(), Path(options.submissions).absolute()
     sources = classroom.find_assignments(REPOSITORY, options.public)
     has_answers = all(source.has_answers for source in sources)
-    found = find_submissions(
-        Path(options.submissions), options.student, [source.name for source in sources]
-    )
+    found = find_submissions(handed_in, options.student, [source.name for source in sources])
     recipe = classroom.Recipe(
         sources=tuple(sources),
         secret=_secret(options, out) if has_answers else b"",
@@ -438,7 +436,7 @@ def _grade(options) -> int:
             memory_bytes=int(options.memory * 2**30),
         ),
         unsafe=options.unsafe,
-        hidden=(out, Path(options.submissions), *classroom.not_for_students(REPOSITORY)),
+        hidden=(out, handed_in, *classroom.not_for_students(REPOSITORY)),
     )
     journal = classroom.Journal(out / classroom.VERDICTS)
     plan = classroom.make_plan(found, recipe, journal, options.exercise or (), shard)
@@ -448,8 +446,8 @@ def _grade(options) -> int:
             journal.put(key, graded)
             verdicts[key] = graded
     entries = classroom.list_entries(plan, verdicts)
-    if not entries:
-        raise CourseError(f"Nothing in {options.submissions} is to be graded as you asked.")
+    if not entries and shard == (1, 1):
+        raise CourseError(f"Nothing in {options.submissions} is of the exercise that you named.")
     written = reports.write_reports(entries, out)
     return _report_grades(entries, plan, written, options)
 
@@ -484,14 +482,14 @@ def _report_grades(entries, plan, written, options) -> int:
             _show_grades(entry)
     unreadable = sum(is_unreadable(entry.graded) for entry in entries)
     print(
-        f"{len(entries)} submissions: {len(plan.jobs)} graded now, "
-        f"{len(entries) - len(plan.jobs)} known before, {unreadable} unreadable."
+        f"{len(entries)} submission{'s' * (len(entries) != 1)}: {len(plan.jobs)} graded now, "
+        f"{plan.num_kept} graded before, {unreadable} unreadable."
     )
     tables = [path.name for path in written if path.parent.name != "feedback"]
     print(f"{options.out}: {', '.join(sorted(tables))}; feedback/ has a page for each student.")
     by_hand = reports.unmarked(entries, Path(options.out))
     if by_hand:
-        print(f"{by_hand} written answers wait for a mark in {options.out}/{reports.MARKS}.")
+        print(f"Written answers that wait for a mark in {reports.MARKS}: {by_hand}.")
     failed = [entry.file for entry in entries if not entry.graded.is_final]
     for file in failed:
         print(f"{file}: not graded, by no fault of its own", file=sys.stderr)

@@ -201,8 +201,8 @@ def test_a_class_of_right_wrong_empty_and_broken_notebooks(tmp_path, capsys):
     command = ("grade", tmp_path / "class", "--out", out)
     status, said, errors = course(capsys, *command)
     assert (status, errors) == (0, "")
-    assert "4 submissions: 3 graded now, 1 known before, 1 unreadable." in said
-    assert "2 written answers wait for a mark" in said  # the stub has none, the broken one neither
+    assert "4 submissions: 3 graded now, 0 graded before, 1 unreadable." in said
+    assert "wait for a mark in marks.csv: 2." in said  # the stub has none, the broken one neither
     with open(out / "gradebook.csv", encoding="utf-8-sig", newline="") as file:
         rows = {row["student"]: row for row in csv.DictReader(file)}
     full = 24
@@ -215,7 +215,7 @@ def test_a_class_of_right_wrong_empty_and_broken_notebooks(tmp_path, capsys):
 
     status, said, errors = course(capsys, *command, "--pass-mark", 50)
     assert status == 3 and "pass mark of 50 % is not reached" in errors
-    assert "0 graded now, 4 known before" in said
+    assert "0 graded now, 3 graded before" in said
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_a_run_that_is_killed_is_taken_up_and_grades_the_rest(tmp_path, capsys):
     before = {path: path.stat().st_mtime_ns for path in out.glob("verdicts/*.json")}
     status, said, _ = course(capsys, *command)
     assert status == 0
-    assert f"30 submissions: {30 - kept} graded now, {kept} known before" in said
+    assert f"30 submissions: {30 - kept} graded now, {kept} graded before" in said
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     _, alive = psutil.wait_procs(started, timeout=20)
     assert not alive

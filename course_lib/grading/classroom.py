@@ -79,6 +79,7 @@ class Plan:
     jobs: tuple[Job, ...]  # of different keys, none graded yet
     handed_in: tuple[tuple[Submission, str], ...]  # with the key of its verdict
     verdicts: dict[str, Graded]  # key → of what is graded already, or needs no grading
+    num_kept: int  # how many of these were graded by an earlier run
 
 
 def find_assignments(repository: Path, public: bool = False) -> list[Source]:
@@ -154,7 +155,7 @@ def make_plan(
     chosen = chosen[part - 1 :: parts]
     jobs: dict[str, Job] = {}
     verdicts: dict[str, Graded] = {}
-    handed_in = []
+    handed_in, num_kept = [], 0
     for submission, exercise, content_hash, problem in chosen:
         named = exercise.name if exercise else ""
         key = _key(content_hash, versions.get(named, ""), problem)
@@ -170,9 +171,10 @@ def make_plan(
             )
         elif (graded := journal.get(key)) is not None:
             verdicts[key] = graded
+            num_kept += 1
         else:
             jobs[key] = Job(key, exercise, submission, content_hash)
-    return Plan(tuple(jobs.values()), tuple(handed_in), verdicts)
+    return Plan(tuple(jobs.values()), tuple(handed_in), verdicts, num_kept)
 
 
 def list_entries(plan: Plan, verdicts: dict[str, Graded]) -> list[Entry]:

@@ -7,6 +7,7 @@ but neither the solutions nor a shared disk. One process, the one that asks, kee
 import contextlib
 import logging
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 
 import dask
@@ -105,10 +106,14 @@ class _RecipePlugin(WorkerPlugin):
         self.recipe = recipe
         self.grader = None
 
+    def setup(self, worker) -> None:
+        self.lock = threading.Lock()  # workers have several threads, unless told otherwise
+
     def grade(self, content: bytes, exercise: str) -> Graded:
-        if self.grader is None:
-            self.grader = make_grader(self.recipe)
-        return self.grader.grade(content, exercise_name=exercise)
+        with self.lock:
+            if self.grader is None:
+                self.grader = make_grader(self.recipe)
+            return self.grader.grade(content, exercise_name=exercise)
 
     def teardown(self, worker) -> None:
         if self.grader is not None:

@@ -3,8 +3,8 @@
 A question is put twice, in sessions of their own: with the public cases, whose outcomes feed the
 feedback, and then with hidden cases, of which nothing but passed or not comes out. Hidden inputs
 are drawn from a secret, the submission and the question, so that an appeal reproduces them.
-Whatever does not pass is tried once more, alone in a fresh session, so that no question suffers
-from another one's answer.
+Whatever does not pass is tried once more, alone in a fresh session, and then without the cells that
+answer other questions, so that no question suffers from another one's answer.
 """
 
 import ast
@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from course_lib.grading.authoring import load_solution, make_exercise, outline, run_solution
 from course_lib.grading.fixtures import Case, Exercise, Fixture, read_exercise
@@ -33,9 +35,18 @@ from course_lib.grading.reading import (
 )
 from course_lib.grading.results import Graded, Name, QuestionResult
 from course_lib.grading.running import run_cases
-from course_lib.grading.sandbox import Answer, Ended, InfrastructureError, Limits, Sandbox
-from course_lib.grading.values import freeze
+from course_lib.grading.sandbox import (
+    Answer,
+    Ended,
+    InfrastructureError,
+    Limits,
+    Sandbox,
+    SandboxError,
+    readable,
+)
+from course_lib.grading.values import Tensor, describe, freeze
 
+MAX_CELL_ERRORS = 50  # that are told
 TRIES = 3  # of a submission, when the sandbox itself fails
 _MEMORY_ERRORS = ("MemoryError", "can't allocate memory", "Cannot allocate memory")
 
@@ -213,7 +224,7 @@ class Grader:
                     self._sandbox.close()
                     self._sandbox = self._open()
                 return _Grading(self._sandbox, self._secret, assignment, script, content).run()
-            except InfrastructureError as error:
+            except (InfrastructureError, SandboxError) as error:
                 problem = str(error)
         return ungraded(assignment.exercise, problem, script.written)
 
@@ -301,20 +312,45 @@ class _Grading:
         judge_reply: Callable[[str, Reply], QuestionResult],
         note_error: Callable[[Step, str], None] = lambda *_: None,
     ) -> dict[str, QuestionResult]:
-        """Put questions, all in one session, and once more alone those that did not pass."""
+        """Put questions, all in one session, and again alone those that did not pass."""
         replies = self._collect(cases, note_error)
-        results = {name: judge_reply(name, reply) for name, reply in replies.items()}
+        results = {name: self._judge(judge_reply, name, reply) for name, reply in replies.items()}
         for name, reply in replies.items():
             is_missing = isinstance(reply, Answer) and reply.is_missing
             if results[name].verdict != "PASS" and not is_missing and len(cases) > 1:
-                again = self._collect({name: cases[name]}, lambda *_: None)
-                results[name] = judge_reply(name, again[name])
+                alone = {name: cases[name]}
+                again = self._collect(alone)
+                results[name] = self._judge(judge_reply, name, again[name])
+                if results[name].verdict != "PASS":
+                    again = self._collect(alone, with_others=False)
+                    found = self._judge(judge_reply, name, again[name])
+                    results[name] = found if found.verdict == "PASS" else results[name]
         return results
 
+    def _judge(
+        self, judge_reply: Callable[[str, Reply], QuestionResult], name: str, reply: Reply
+    ) -> QuestionResult:
+        try:
+            result = judge_reply(name, reply)
+        except Exception as error:  # whatever a forged reply does to judging is no verdict
+            fixture = self._fixtures[name]
+            problem = f"the reply cannot be judged: {type(error).__name__}"
+            return QuestionResult(
+                name, fixture.title, fixture.points, "INFRA_ERROR", message=problem
+            )
+        return replace(result, message=readable(result.message))
+
     def _collect(
-        self, cases: dict[str, Sequence[Case]], note_error: Callable[[Step, str], None]
+        self,
+        cases: dict[str, Sequence[Case]],
+        note_error: Callable[[Step, str], None] = lambda *_: None,
+        with_others: bool = True,
     ) -> dict[str, Reply]:
-        """The replies to questions. When code ends a session, another one goes on without it."""
+        """The replies to questions. When code ends a session, another one goes on without it.
+
+        Args:
+            with_others: run the cells too that answer other questions.
+        """
         replies: dict[str, Reply] = {}
         while len(replies) < len(cases):
             with self._sandbox.session() as session:
@@ -332,15 +368,40 @@ class _Grading:
                         except Ended as ended:
                             replies[step.question] = ended
                             break
-                    elif index not in self._ended:
+                    elif index not in self._ended and (
+                        with_others or not step.question or step.question in cases
+                    ):
                         try:
-                            if error := session.run(step.source, step.place):
-                                note_error(step, error)
+                            error = session.run(step.source, step.place)
                         except Ended as ended:
                             self._ended[index] = ended
-                            note_error(step, f"{ended.verdict}: {ended}; the rest ran without it")
+                            error = f"{ended.verdict}: {ended}; the rest ran without it"
+                        if error:
+                            note_error(step, error)
+                            if step.given:
+                                self._check_given()
+                        if index in self._ended:
                             break
         return replies
+
+    def _check_given(self) -> None:
+        """Run the course's cells that come before all answers, where no answer can spoil them.
+
+        Raises:
+            InfrastructureError: they fail by themselves.
+        """
+        with self._sandbox.session() as session:
+            for cell in self._assignment.exercise.cells:
+                if cell.role == "answer":
+                    break
+                if cell.role == "given":
+                    place = f"the course's cell `{cell.id}`"
+                    try:
+                        error = session.run(cell.source, place)
+                    except Ended as ended:
+                        error = str(ended)
+                    if error:
+                        raise InfrastructureError(f"It is not the answers' fault: {place}: {error}")
 
     def _ask(self, session, step: Step, cases: dict[str, Sequence[Case]]) -> Answer:
         fixture = self._fixtures[step.question]
@@ -348,7 +409,8 @@ class _Grading:
         return session.ask(step.source, step.place, fixture.kind, inputs, fixture.gradient_of)
 
     def _note_error(self, step: Step, error: str) -> None:
-        self._cell_errors[step.place] = error
+        if len(self._cell_errors) < MAX_CELL_ERRORS:
+            self._cell_errors[step.place] = error
 
     def _judge_public(self, name: str, reply: Reply) -> QuestionResult:
         fixture = self._fixtures[name]
@@ -360,7 +422,7 @@ class _Grading:
         if reply.error:
             return self._without_answer(result, reply.error)
         if fixture.kind in ("value", "choice"):
-            return _with_verdict(result, judge_sealed(fixture, reply.value))
+            return _with_verdict(result, _judge_sealed(fixture, reply.value))
         outcomes = reply.outcomes or []
         if any(_is_memory_error(outcome.error) for outcome in outcomes):
             return replace(result, verdict="LIMIT", message="it used too much memory")
@@ -425,6 +487,17 @@ def _with_verdict(result: QuestionResult, verdict: Verdict) -> QuestionResult:
         hint=verdict.hint,
         mistake=verdict.mistake,
     )
+
+
+def _judge_sealed(fixture: Fixture, answer: Any) -> Verdict:
+    """As `judge_sealed`, for answers that may be anything."""
+    is_list = isinstance(answer, (list, tuple)) and not all(isinstance(x, str) for x in answer)
+    if fixture.kind == "choice" and (is_list or isinstance(answer, (Tensor, np.ndarray, dict))):
+        answer = describe(answer)  # to print an array may take minutes
+    try:
+        return judge_sealed(fixture, answer)
+    except OverflowError:
+        return Verdict(False, f"got {describe(answer)}; expected a number of ordinary size")
 
 
 def _merge(public: QuestionResult, hidden: QuestionResult) -> QuestionResult:

@@ -649,7 +649,7 @@ def class_page(
 
 
 def _class_title(entries: Sequence[Entry]) -> str:
-    titles = {entry.graded.exercise: entry.graded.title for entry in entries}
+    titles = {e.graded.exercise: e.graded.title for e in entries if e.graded.exercise}
     if not 0 < len(titles) <= 3:
         return _count(len(titles), "exercise")
     return ", ".join(_text(titles[exercise], 120) for exercise in sorted(titles))

@@ -100,7 +100,7 @@ def write_reports(entries: Sequence[Entry], folder: Path, marks: Marks | None = 
         "report.html": class_page(book.entries, book.names, files),
         "summary.md": summary_table(book.entries),
     }
-    for exercise in filter(None, book.exercises):  # not for what is no exercise's notebook
+    for exercise in book.exercises:
         name = _harmless(f"moodle-{exercise}")
         contents[f"{name}.csv"] = _as_csv(_moodle(book, exercise, given))
     for student, name in book.names.items():
@@ -737,4 +737,8 @@ def _whole_class(entries: Sequence[Entry]) -> list[str]:
         graded = by_student[student]
         cells = [_score(graded[name]) if name in graded else "–" for name in exercises]
         lines.append(f"| {_markdown(names[student], 80)} | {' | '.join(cells)} |")
+    lost = [entry for entry in entries if not entry.graded.exercise]
+    if lost:
+        lines += ["", "Not the notebook of an exercise:", ""]
+        lines += [f"- {_markdown(names[e.student], 80)}: {_markdown(e.file)}" for e in lost]
     return lines

@@ -105,8 +105,8 @@ class Entry:
 
 
 def exercises_of(entries: Iterable[Entry]) -> list[str]:
-    """The names of the exercises that were handed in, in order."""
-    return sorted({entry.graded.exercise for entry in entries})
+    """The names of the exercises that were handed in, in order; files of none are left out."""
+    return sorted({entry.graded.exercise for entry in entries} - {""})
 
 
 def _tuples(parsed: dict[str, Any]) -> dict[str, Any]:

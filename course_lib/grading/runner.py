@@ -53,6 +53,7 @@ def serve(connection: socket.socket) -> None:
     ``{"run": source, "place": …}`` runs a cell; the reply is ``{"error": text or None}``.
     ``{"ask": expression, "place", "kind", "gradient_of", "cases"}`` puts a question; the reply has
     ``outcomes``, or the ``value`` of a number or choice, or says ``unanswered`` or ``error``.
+    Each frame has a ``number``, which the reply repeats.
     """
     namespace = _new_main()
     send_frame(connection, READY)
@@ -68,10 +69,12 @@ def serve(connection: socket.socket) -> None:
                 reply = _ask(message, unpack(message["cases"], arrays), namespace, replied)
         except MemoryError:
             reply, replied = {"limit": "memory"}, []
+        number = {"number": message["number"]}
         try:
-            send_frame(connection, reply, replied)
-        except TooLarge as error:
-            send_frame(connection, {"limit": f"a result that is too large: {error}"})
+            send_frame(connection, reply | number, replied)
+        except (TooLarge, ValueError, MemoryError) as error:  # ValueError: of integers
+            reason = f"a result that is too large: {error}"
+            send_frame(connection, {"limit": reason[:MAX_TEXT]} | number)
 
 
 def _new_main() -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Running students' code where it can do no harm: bubblewrap around `course_lib.grading.zygote`.
 
 A `Sandbox` is one such process, warm with torch; a `Session` is one run in it, in fresh namespaces:
-no network, no files but Python's and the course's, nothing to write to but an empty /tmp, limits on
-time, memory, processes and results. See docs/instructors_guide.md for what it asks of a machine.
+no network, no files but Python's and the course's, nothing to write to but an empty folder, limits
+on time, memory, processes and results. See docs/instructors_guide.md for what it asks of a machine.
 """
 
 import contextlib
 import json
 import os
 import platform
+import secrets
 import shutil
 import site
 import socket
@@ -22,10 +23,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from course_lib.errors import CourseError
 from course_lib.grading.results import Name
 from course_lib.grading.running import Outcome
-from course_lib.grading.values import UnreadableValue, pack, unpack
+from course_lib.grading.values import MAX_DEPTH, Tensor, UnreadableValue, pack, unpack
 from course_lib.grading.wire import (
     Closed,
     FrameError,
@@ -36,9 +39,13 @@ from course_lib.grading.wire import (
 )
 from course_lib.paths import data_dir
 
+SCRATCH = "/scratch"  # where a session may write; /tmp leads there, unless the course lies in it
 _PACKAGE = Path(__file__).resolve().parents[1]
 _START_SECONDS = 120  # of the zygote, on a slow disk
 _READY_SECONDS = 60  # of a session: forks, mounts; far more than it takes
+MAX_TEXT = 2000  # characters of an error that are passed on
+_MAX_NAMES = 20  # of inputs that an answer changed
+_UNREADABLE = (TypeError, ValueError, LookupError, OverflowError, RecursionError)
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
 
@@ -68,7 +75,7 @@ class Limits:
     total_seconds: int = 300  # of computing, in one session
     submission_seconds: float = 900  # from its first session to its last
     memory_bytes: int = 2**31  # beyond what Python and torch take
-    disk_bytes: int = 2**26  # in /tmp, which lies in memory
+    disk_bytes: int = 2**26  # of files, which lie in memory
     processes: int = 64  # threads among them
 
     def __post_init__(self):
@@ -117,12 +124,13 @@ class Sandbox:
             "control": theirs.fileno(),
             "preload": list(preload),
             "limits": asdict(self.limits),
+            "scratch": SCRATCH,
             "is_sandboxed": self.is_sandboxed,
         }
         path = json.dumps([*map(str, _site_packages()), str(_PACKAGE.parent)])
         python = [sys.executable, "-I", "-c", _START, path, json.dumps(config)]
         command = python if unsafe else [*_bubblewrap(hidden), "--", *python]
-        variables = _variables("/tmp" if self.is_sandboxed else self._folder.name)
+        variables = _variables(SCRATCH if self.is_sandboxed else self._folder.name)
         with theirs:
             try:
                 self._process = subprocess.Popen(
@@ -248,9 +256,13 @@ class Session:
         Raises:
             Ended: with the verdict TIMEOUT, CRASH or LIMIT.
         """
-        reply, _ = self._request({"run": source, "place": place}, [], self._limits.cell_seconds)
+        message = {"run": source, "place": place}
+        try:
+            reply, _ = self._request(message, [], self._limits.cell_seconds)
+        except TooLarge as error:
+            raise Ended("LIMIT", str(error)) from error
         error = reply.get("error")
-        return error if isinstance(error, str) else ""
+        return readable(error) if isinstance(error, str) else ""
 
     def ask(
         self,
@@ -264,6 +276,7 @@ class Session:
 
         Raises:
             Ended: with the verdict TIMEOUT, CRASH or LIMIT, or FAIL for an unreadable reply.
+            InfrastructureError: the inputs are too large to be sent.
         """
         arrays: list = []
         request = {
@@ -273,10 +286,13 @@ class Session:
             "cases": pack(list(cases), arrays),
             "gradient_of": list(gradient_of),
         }
-        reply, arrays = self._request(request, arrays, self._limits.question_seconds)
+        try:
+            reply, arrays = self._request(request, arrays, self._limits.question_seconds)
+        except TooLarge as error:
+            raise InfrastructureError(f"The question's inputs are too large: {error}") from error
         try:
             return _read_answer(reply, arrays)
-        except (UnreadableValue, TypeError, ValueError, KeyError, RecursionError) as error:
+        except _UNREADABLE as error:
             self.close()
             raise Ended("FAIL", "its reply cannot be read") from error
 
@@ -298,27 +314,32 @@ class Session:
     def _request(
         self, message: dict[str, Any], arrays: list, seconds: float
     ) -> tuple[dict[str, Any], list]:
+        """The reply to a message; raises TooLarge, before it is sent, over the message alone."""
         deadline = time.monotonic() + seconds
+        number = secrets.token_hex(8)
+        is_sent = False
         try:
-            send_frame(self._connection, message, arrays, deadline)
+            send_frame(self._connection, message | {"number": number}, arrays, deadline)
+            is_sent = True
             reply, received = receive_frame(self._connection, deadline)
+            while not isinstance(reply, dict) or reply.get("number") != number:
+                reply, received = receive_frame(self._connection, deadline)  # that was no reply
         except TooLate as error:
             self.close()
             raise Ended("TIMEOUT", f"it did not end within {seconds:g} s") from error
         except TooLarge as error:
             self.close()
+            if not is_sent:
+                raise
             raise Ended("LIMIT", str(error)) from error
         except Closed as error:
             raise self._why_it_ended() from error
         except FrameError as error:
             self.close()
             raise Ended("FAIL", "its reply cannot be read") from error
-        if not isinstance(reply, dict):
+        if isinstance(reply.get("limit"), str):
             self.close()
-            raise Ended("FAIL", "its reply cannot be read")
-        if "limit" in reply:
-            self.close()
-            raise Ended("LIMIT", f"it used too much: {str(reply['limit'])[:200]}")
+            raise Ended("LIMIT", f"it used too much: {readable(reply['limit'], 200)}")
         return reply, received
 
     def _why_it_ended(self) -> CourseError:
@@ -341,17 +362,44 @@ def _read_answer(reply: dict[str, Any], arrays: list) -> Answer:
     if "outcomes" in reply:
         outcomes = [
             Outcome(
-                output=unpack(packed["output"], arrays),
-                gradients=_expect(dict, unpack(packed["gradients"], arrays)),
-                changed=tuple(str(name)[:80] for name in unpack(packed["changed"], arrays)),
-                error=_expect(str, packed["error"]),
+                output=_unpack(packed["output"], arrays),
+                gradients=_expect(dict, _unpack(packed["gradients"], arrays)),
+                changed=_read_names(unpack(packed["changed"], arrays)),
+                error=readable(_expect(str, packed["error"])),
             )
             for packed in reply["outcomes"]
         ]
         return Answer(outcomes=outcomes)
     if "value" in reply:
-        return Answer(value=unpack(reply["value"], arrays))
-    return Answer(error=_expect(str, reply["error"]) or "it raised an error")
+        return Answer(value=_unpack(reply["value"], arrays))
+    return Answer(error=readable(_expect(str, reply["error"])) or "it raised an error")
+
+
+def _read_names(names: Any) -> tuple[str, ...]:
+    return tuple(readable(_expect(str, name), 80) for name in names[:_MAX_NAMES])
+
+
+def _unpack(packed: Any, arrays: list) -> Any:
+    """`unpack`, but for what takes long to judge: lists too deep, an array in many places."""
+    value = unpack(packed, arrays)
+    level, num_arrays = [value], 0
+    for _ in range(MAX_DEPTH + 1):
+        num_arrays += sum(isinstance(node, (Tensor, np.ndarray)) for node in level)
+        lists = [node for node in level if isinstance(node, (dict, list, tuple))]
+        level = [child for node in lists for child in _items(node)]
+    if level or num_arrays > len(arrays):
+        raise UnreadableValue("no value that `freeze` gives")
+    return value
+
+
+def _items(node: dict | list | tuple) -> Iterable:
+    return node.values() if isinstance(node, dict) else node
+
+
+def readable(text: str, length: int = MAX_TEXT) -> str:
+    """Text from a session, fit for feedback: not too long, in characters that can be shown."""
+    shown = "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text[:length])
+    return shown if len(text) <= length else shown[:-1] + "…"
 
 
 def _expect(kind: type, value: Any) -> Any:
@@ -385,6 +433,7 @@ def _variables(home: str) -> dict[str, str]:
     """All environment variables that the sandbox has; none of the grader's own."""
     variables = {
         "HOME": home,
+        "TMPDIR": home,
         "USER": "student",
         "PATH": os.pathsep.join([sysconfig.get_path("scripts"), "/usr/bin", "/bin"]),
         "LANG": "C.UTF-8",
@@ -427,10 +476,14 @@ def _bubblewrap(hidden: Iterable[Path]) -> list[str]:
     for path in hidden:
         path = path.resolve()
         if path.exists() and any(path.is_relative_to(other) for other in seen):
-            empty = ["--tmpfs"] if path.is_dir() else ["--ro-bind", "/dev/null"]
-            options += [*empty, str(path)]
-    options += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp"]
-    return [program, *options, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
+            if path.is_dir():  # read-only, or one submission could leave something for the next
+                options += ["--tmpfs", str(path), "--remount-ro", str(path)]
+            else:
+                options += ["--ro-bind", "/dev/null", str(path)]
+    options += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", SCRATCH]
+    if not any(path.is_relative_to("/tmp") for path in seen):
+        options += ["--symlink", SCRATCH, "/tmp"]
+    return [program, *options, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", SCRATCH]
 
 
 def _visible() -> list[Path]:
@@ -474,18 +527,22 @@ def _advice(said: str) -> str:
     """What to do about a sandbox that does not start, judged by what it said and by the system."""
     if "seccomp" in said.lower():
         return "Install libseccomp: sudo apt install libseccomp2."
-    if _read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
-        return _APPARMOR
-    if _read("/proc/sys/user/max_user_namespaces") == "0":
-        return "User namespaces are switched off: sudo sysctl -w user.max_user_namespaces=15000"
-    if _read("/proc/sys/kernel/unprivileged_userns_clone") == "0":
-        return "User namespaces are switched off: sudo sysctl -w kernel.unprivileged_userns_clone=1"
-    if _is_container():
-        return _CONTAINER
+    if any(denial in said for denial in _DENIALS):
+        if _read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
+            return _APPARMOR
+        for switch, value in _SWITCHES.items():
+            if _read(f"/proc/sys/{switch.replace('.', '/')}") == "0":
+                return f"User namespaces are switched off: sudo sysctl -w {switch}={value}"
+        if _is_container():
+            return _CONTAINER
     return (
         "docs/instructors_guide.md says what the sandbox needs. --unsafe grades without it: only "
         "for code that you trust, since it can then forge its verdicts."
     )
+
+
+_DENIALS = ("Operation not permitted", "Permission denied", "No permissions", "namespace")
+_SWITCHES = {"user.max_user_namespaces": 15000, "kernel.unprivileged_userns_clone": 1}
 
 
 def _is_container() -> bool:
@@ -510,9 +567,9 @@ flags=(unconfined) {\\n  userns,\\n}\\n' | sudo tee /etc/apparmor.d/bwrap
        sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"""
 
 _CONTAINER = """\
-This is a container that forbids namespaces, as GitLab's shared runners and Docker do unless told
-otherwise. Start it with these options, or grade outside a container:
+This is a container that forbids namespaces, as containers do unless told otherwise. Start it with
+these options, and run the grader in it as a user who is not root, or grade outside a container:
   docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined \\
       --security-opt systempaths=unconfined …
-On GitLab it takes a runner of your own, whose config.toml has
+With GitLab it takes a runner of your own, in whose config.toml stands
   security_opt = ["seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"]"""

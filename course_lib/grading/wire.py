@@ -95,9 +95,12 @@ def receive_frame(
         raise FrameError("no frame: its arrays are of another length")
     content = _receive(connection, array_bytes, deadline)
     arrays, offset = [], 0
-    for dtype, shape in layouts:
-        arrays.append(np.ndarray(shape, dtype, content, offset))
-        offset += arrays[-1].nbytes
+    try:
+        for dtype, shape in layouts:
+            arrays.append(np.ndarray(shape, dtype, content, offset))
+            offset += arrays[-1].nbytes
+    except ValueError as error:  # no elements at all, but axes longer than any array's
+        raise FrameError("no frame: impossible shapes") from error
     return message, [_as_truth(array) for array in arrays]
 
 

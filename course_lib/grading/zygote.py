@@ -39,7 +39,8 @@ _CLONE_NEW = {
     "pid": 0x20000000,
     "net": 0x40000000,
 }
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 1, 2, 4, 8, 1 << 14, 1 << 18
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
+_MS_BIND, _MS_REC, _MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 # What a student's process may not ask of the kernel: new namespaces and mounts, other processes'
@@ -55,6 +56,7 @@ _FORBIDDEN = """
     set_mempolicy mbind migrate_pages move_pages setdomainname sethostname
 """
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+_MAP_SHARED_ANONYMOUS = 0x21
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -64,7 +66,8 @@ def main(config: dict) -> None:
 
     Args:
         config: ``control``, the number of the socket on which requests come; ``preload``, names of
-            modules; ``limits``, those of `course_lib.grading.sandbox.Limits`; ``is_sandboxed``.
+            modules; ``limits``, those of `course_lib.grading.sandbox.Limits`; ``scratch``, the
+            folder to write to; ``is_sandboxed``.
     """
     control = socket.socket(fileno=config["control"])
     if config["is_sandboxed"]:
@@ -162,7 +165,7 @@ def _supervise(commands: int, lifeline: int, config: dict) -> None:
         if done:
             ended["status"] = os.waitstatus_to_exitcode(status)
             break
-        if config["is_sandboxed"] and _memory_below(init, own) > limit:
+        if config["is_sandboxed"] and _uses_more(init, own, limit):
             ended["memory"] = True
             os.kill(init, signal.SIGKILL)
             break
@@ -177,7 +180,7 @@ def _supervise(commands: int, lifeline: int, config: dict) -> None:
 
 def _enter_namespaces() -> None:
     uid, gid = os.getuid(), os.getgid()
-    _call("unshare", sum(_CLONE_NEW.values()))
+    _call("unshare", sum(_CLONE_NEW.values()) - _CLONE_NEW["mount"])
     for name, content in (
         ("setgroups", "deny"),
         ("uid_map", f"{uid} {uid} 1"),
@@ -187,8 +190,14 @@ def _enter_namespaces() -> None:
             file.write(content)
 
 
-def _memory_below(init: int, shared: int) -> int:
-    """The bytes of memory that init and all below it use, beyond what they were forked with."""
+def _uses_more(init: int, shared: int, limit: int) -> bool:
+    """Whether all below init use more memory than ``limit``, beyond what they were forked with."""
+    family = _family(init)
+    most = sum(map(_anonymous_bytes, family)) - shared  # as if they shared nothing, init apart
+    return most > limit + shared and sum(map(_own_bytes, family)) > limit + shared
+
+
+def _family(init: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -196,20 +205,28 @@ def _memory_below(init: int, shared: int) -> int:
                 with open(f"/proc/{name}/stat", "rb") as file:
                     parent = int(file.read().rpartition(b")")[2].split()[1])
                 children.setdefault(parent, []).append(int(name))
-    total, family = 0, [init]
-    while family:
-        pid = family.pop()
+    family = [init]
+    for pid in family:
         family += children.get(pid, [])
-        total += max(0, _anonymous_bytes(pid) - shared)
-    return total
+    return family
 
 
 def _anonymous_bytes(pid: int | str) -> int:
     """The memory that belongs to a process alone, or to it and its family, but to no file."""
+    return _sum_fields(f"/proc/{pid}/status", ("RssAnon:", "RssShmem:", "VmSwap:"))
+
+
+def _own_bytes(pid: int) -> int:
+    """The same, with its part only of what it shares; this takes the kernel longer to tell."""
+    fields = ("Pss_Anon:", "Pss_Shmem:", "SwapPss:")
+    return _sum_fields(f"/proc/{pid}/smaps_rollup", fields) or _anonymous_bytes(pid)
+
+
+def _sum_fields(path: str, names: tuple[str, ...]) -> int:
     total = 0
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as file:
+    with contextlib.suppress(OSError), open(path) as file:
         for line in file:
-            if line.startswith(("RssAnon:", "RssShmem:")):
+            if line.startswith(names):
                 total += int(line.split()[1]) * 1024
     return total
 
@@ -222,7 +239,7 @@ def _be_init(commands: int, config: dict) -> int:
     address_space = _address_space_bytes()
     if config["is_sandboxed"]:
         _call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        _mount_afresh(config["limits"])
+        _mount_afresh(config["scratch"], config["limits"])
     _keep_only(commands)
     _set_limits(config["limits"], address_space, config["is_sandboxed"])
     if config["is_sandboxed"]:
@@ -248,14 +265,17 @@ def _be_runner() -> int:
     return 0
 
 
-def _mount_afresh(limits: dict) -> None:
-    """An empty /tmp, the only place to write to, and an empty /proc: other processes are hidden."""
+def _mount_afresh(scratch: str, limits: dict) -> None:
+    """An empty place to write to, the only one, and an empty /proc: other processes are hidden."""
+    _call("unshare", _CLONE_NEW["mount"])  # here, since the supervisor needs /proc as it is
     _mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
     options = f"mode=700,nr_inodes=4096,size={limits['disk_bytes']}".encode()
-    _mount(b"tmpfs", b"/tmp", b"tmpfs", _MS_NOSUID | _MS_NODEV, options)
+    _mount(b"tmpfs", scratch.encode(), b"tmpfs", _MS_NOSUID | _MS_NODEV, options)
     hidden = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC | _MS_RDONLY
     _mount(b"tmpfs", b"/proc", b"tmpfs", hidden, b"size=4k")
-    os.chdir("/tmp")
+    # Shared mappings of /dev/zero are memory that no process owns; /dev/full reads the same.
+    _mount(b"/dev/full", b"/dev/zero", None, _MS_BIND, None)
+    os.chdir(scratch)
 
 
 def _keep_only(commands: int) -> None:
@@ -274,7 +294,7 @@ def _set_limits(limits: dict, address_space: int, is_sandboxed: bool) -> None:
         "CORE": 0,
         "CPU": limits["total_seconds"],
         "FSIZE": limits["disk_bytes"],
-        "NOFILE": 256,
+        "NOFILE": 64,  # the buffers of sockets are memory that no process owns
         "AS": address_space if sys.platform == "linux" else resource.RLIM_INFINITY,
     }
     if is_sandboxed:  # outside, all processes of this user would count
@@ -309,10 +329,20 @@ def _build_filter():
     for flag in _CLONE_NEW.values():
         rules.add_rule(deny, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, flag, flag))
     # Namespaces do not hold back every family: AF_VSOCK leads to the host of a virtual machine.
-    for family in range(64):
-        if family not in (_AF_UNIX, _AF_INET, _AF_INET6):
-            rules.add_rule(deny, "socket", pyseccomp.Arg(0, pyseccomp.EQ, family))
-    rules.add_rule(deny, "socket", pyseccomp.Arg(0, pyseccomp.GE, 64))
+    for call in ("socket", "socketpair"):
+        for family in range(64):
+            if family not in (_AF_UNIX, _AF_INET, _AF_INET6):
+                rules.add_rule(deny, call, pyseccomp.Arg(0, pyseccomp.EQ, family))
+        rules.add_rule(deny, call, pyseccomp.Arg(0, pyseccomp.GE, 64))
+    # Memory that no process owns is not counted: shared pages, once a process drops them from its
+    # own, and what waits in sockets, whose buffers therefore stay as small as they are.
+    shared = _MAP_SHARED_ANONYMOUS
+    rules.add_rule(deny, "mmap", pyseccomp.Arg(3, pyseccomp.MASKED_EQ, shared, shared))
+    option = [
+        pyseccomp.Arg(place, pyseccomp.MASKED_EQ, 2**32 - 1, value)
+        for place, value in ((1, socket.SOL_SOCKET), (2, socket.SO_SNDBUF))
+    ]
+    rules.add_rule(deny, "setsockopt", *option)
     return rules
 
 
