@@ -3,8 +3,8 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: help lab test quick notebooks bench golden setup clean lock
+.PHONY: help lab test quick notebooks bench bench-grading golden setup clean lock
 help:
 	@$(PYTHON) start.py --help
-lab test quick notebooks bench golden setup clean lock:
+lab test quick notebooks bench bench-grading golden setup clean lock:
 	@$(PYTHON) start.py $@ $(ARGS)

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Set the course up in .venv, once, and run it.
 
-    python start.py lab         open JupyterLab on the first notebook
-    python start.py test        run every test, the notebooks included
-    python start.py quick       run the tests that together take under a minute
-    python start.py notebooks   execute and save all notebooks
-    python start.py bench       measure speed beside other codecs, as JSON
-    python start.py golden      write the golden files that are missing or of older weights
-    python start.py setup       only set up
-    python start.py clean       remove .venv and the caches
-    python start.py lock        write constraints.txt anew
+    python start.py lab            open JupyterLab on the first notebook
+    python start.py test           run every test, the notebooks included
+    python start.py quick          run the tests that together take under a minute
+    python start.py notebooks      execute and save all notebooks
+    python start.py bench          measure speed beside other codecs, as JSON
+    python start.py bench-grading  measure grading beside nbgrader and Otter-Grader
+    python start.py golden         write the golden files that are missing or of older weights
+    python start.py setup          only set up
+    python start.py clean          remove .venv and the caches
+    python start.py lock           write constraints.txt anew
 
 Further arguments are passed on: to JupyterLab, to pytest, and so on. Nothing is needed but Python
 3.11 or newer. COURSE_TORCH=cpu or COURSE_TORCH=default chooses the build of PyTorch.
@@ -113,6 +114,11 @@ def bench(extra):
     return run([os.path.join("tests", "benchmark.py"), *extra])
 
 
+def bench_grading(extra):
+    setup()
+    return run([os.path.join("tests", "benchmark_grading.py"), *extra])
+
+
 def golden(extra):
     setup()
     return run([os.path.join("tests", "golden_files.py"), *extra])
@@ -189,6 +195,7 @@ COMMANDS = {
     "quick": quick,
     "notebooks": notebooks,
     "bench": bench,
+    "bench-grading": bench_grading,
     "golden": golden,
     "setup": setup_only,
     "clean": clean,

@@ -326,7 +326,7 @@ def test_feedback_is_green_for_a_solved_exercise_and_shows_a_table(student_bundl
 
     errors = json.loads((machine.artifacts / "feedback" / "gradebook.json").read_text())
     (error,) = errors["entries"][0]["graded"]["cell_errors"]
-    assert "sees " in error and "HOME=/tmp" in error
+    assert "sees " in error and "HOME=/scratch" in error
     assert not re.search("GITHUB|RUNNER|ACTIONS|TOKEN|CI=", error) and DECOY not in error
 
 
