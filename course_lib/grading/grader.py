@@ -321,7 +321,7 @@ class _Grading:
                 alone = {name: cases[name]}
                 again = self._collect(alone)
                 results[name] = self._judge(judge_reply, name, again[name])
-                if results[name].verdict != "PASS":
+                if results[name].verdict not in ("PASS", "TIMEOUT"):
                     again = self._collect(alone, with_others=False)
                     found = self._judge(judge_reply, name, again[name])
                     results[name] = found if found.verdict == "PASS" else results[name]
@@ -348,11 +348,19 @@ class _Grading:
     ) -> dict[str, Reply]:
         """The replies to questions. When code ends a session, another one goes on without it.
 
+        A cell is blamed only for what it does before any question: afterwards, an answer that was
+        called may be behind it.
+
         Args:
-            with_others: run the cells too that answer other questions.
+            with_others: run the cells too that answer other questions. Without them, a cell that
+                ended a session gets another chance.
         """
+        without = self._ended
+        if not with_others:
+            without = {at: found for at, found in without.items() if found.verdict == "TIMEOUT"}
         replies: dict[str, Reply] = {}
         while len(replies) < len(cases):
+            is_asked = False
             with self._sandbox.session() as session:
                 for index, step in enumerate(self._script.steps):
                     if len(replies) == len(cases):
@@ -363,24 +371,27 @@ class _Grading:
                     if step.kind == "ask":
                         if step.question not in cases or step.question in replies:
                             continue
+                        is_asked = True
                         try:
                             replies[step.question] = self._ask(session, step, cases)
                         except Ended as ended:
                             replies[step.question] = ended
                             break
-                    elif index not in self._ended and (
+                    elif index not in without and (
                         with_others or not step.question or step.question in cases
                     ):
                         try:
                             error = session.run(step.source, step.place)
                         except Ended as ended:
-                            self._ended[index] = ended
+                            if is_asked:
+                                break
+                            without[index] = ended
                             error = f"{ended.verdict}: {ended}; the rest ran without it"
                         if error:
                             note_error(step, error)
                             if step.given:
                                 self._check_given()
-                        if index in self._ended:
+                        if index in without:
                             break
         return replies
 

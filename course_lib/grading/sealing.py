@@ -5,6 +5,7 @@ answer do not look alike. Who wants to can still try all answers, as with `check
 choices take no time, a number of five digits half an hour.
 """
 
+import functools
 import hashlib
 import math
 from typing import Any
@@ -54,6 +55,7 @@ def seal_choice(question_id: str, answer: Any, options: str) -> str:
     return _hash(question_id, "".join(sorted(chosen)))
 
 
+@functools.lru_cache(maxsize=1000)  # a class gives the same few answers
 def _hash(question_id: str, text: str) -> str:
     salt = f"learned image compression course, {question_id}".encode()
     return hashlib.scrypt(text.encode(), salt=salt, dklen=16, **_COST).hex()
