@@ -125,7 +125,7 @@ def _read_layout(dtype: str, shape: list[int]) -> tuple[np.dtype, tuple[int, ...
 
 def _as_truth(array: np.ndarray) -> np.ndarray:
     """Truth values that are 0 or 1 in memory too, whatever was sent."""
-    return array.view(np.uint8) != 0 if array.dtype.kind == "b" else array
+    return np.asarray(array.view(np.uint8) != 0) if array.dtype.kind == "b" else array
 
 
 def _wait_until(connection: socket.socket, deadline: float) -> None:
