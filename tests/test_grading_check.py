@@ -170,6 +170,10 @@ def test_a_mistake_is_recognised_only_if_it_is_made_in_every_case(exercises):
         ("count", float("nan"), "got nan; expected a number"),
         ("count", torch.ones(2), "got float32 tensor (2,); expected a number"),
         ("count", object(), "got an object of type object; expected a number"),
+        pytest.param(
+            "count", 10**6000, "got an integer of 19932 bits; expected a number", id="huge"
+        ),
+        ("count", 1e307, "got 1e+307; expected a number"),
         ("count", 2.66, "2.66 is not the answer"),
         ("pick", "e", """got 'e'; expected one of "a", "b", "c\""""),
         ("pick", "", "got ''; expected one of"),

@@ -19,8 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from course_lib.grading.authoring import load_solution, make_exercise, outline, run_solution
 from course_lib.grading.fixtures import Case, Exercise, Fixture, read_exercise
 from course_lib.grading.judging import Verdict, find_problem, judge, judge_sealed
@@ -44,7 +42,7 @@ from course_lib.grading.sandbox import (
     SandboxError,
     readable,
 )
-from course_lib.grading.values import Tensor, describe, freeze
+from course_lib.grading.values import freeze
 
 MAX_CELL_ERRORS = 50  # that are told
 TRIES = 3  # of a submission, when the sandbox itself fails
@@ -280,7 +278,7 @@ class _Grading:
         self._fixtures = {fixture.id: fixture for fixture in assignment.exercise.fixtures}
         self._ended: dict[int, Ended] = {}  # cells that ended their session, by place in the script
         self._cell_errors: dict[str, str] = {}
-        self._deadline = time.monotonic() + sandbox.limits.submission_seconds
+        self._deadline = 0.0
 
     def run(self) -> Graded:
         asked = [step.question for step in self._script.steps if step.kind == "ask"]
@@ -313,6 +311,7 @@ class _Grading:
         note_error: Callable[[Step, str], None] = lambda *_: None,
     ) -> dict[str, QuestionResult]:
         """Put questions, all in one session, and again alone those that did not pass."""
+        self._deadline = time.monotonic() + self._sandbox.limits.submission_seconds
         replies = self._collect(cases, note_error)
         results = {name: self._judge(judge_reply, name, reply) for name, reply in replies.items()}
         for name, reply in replies.items():
@@ -433,7 +432,7 @@ class _Grading:
         if reply.error:
             return self._without_answer(result, reply.error)
         if fixture.kind in ("value", "choice"):
-            return _with_verdict(result, _judge_sealed(fixture, reply.value))
+            return _with_verdict(result, judge_sealed(fixture, reply.value))
         outcomes = reply.outcomes or []
         if any(_is_memory_error(outcome.error) for outcome in outcomes):
             return replace(result, verdict="LIMIT", message="it used too much memory")
@@ -498,17 +497,6 @@ def _with_verdict(result: QuestionResult, verdict: Verdict) -> QuestionResult:
         hint=verdict.hint,
         mistake=verdict.mistake,
     )
-
-
-def _judge_sealed(fixture: Fixture, answer: Any) -> Verdict:
-    """As `judge_sealed`, for answers that may be anything."""
-    is_list = isinstance(answer, (list, tuple)) and not all(isinstance(x, str) for x in answer)
-    if fixture.kind == "choice" and (is_list or isinstance(answer, (Tensor, np.ndarray, dict))):
-        answer = describe(answer)  # to print an array may take minutes
-    try:
-        return judge_sealed(fixture, answer)
-    except OverflowError:
-        return Verdict(False, f"got {describe(answer)}; expected a number of ordinary size")
 
 
 def _merge(public: QuestionResult, hidden: QuestionResult) -> QuestionResult:

@@ -73,7 +73,7 @@ class Limits:
     cell_seconds: float = 60
     question_seconds: float = 20
     total_seconds: int = 300  # of computing, in one session
-    submission_seconds: float = 900  # from its first session to its last
+    submission_seconds: float = 900  # for public cases, and again for hidden ones
     memory_bytes: int = 2**31  # beyond what Python and torch take
     disk_bytes: int = 2**26  # of files, which lie in memory
     processes: int = 64  # threads among them

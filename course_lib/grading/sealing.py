@@ -7,7 +7,6 @@ choices take no time, a number of five digits half an hour.
 
 import functools
 import hashlib
-import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from course_lib.grading.running import UnsuitableAnswer
 from course_lib.grading.values import Tensor, UnreadableValue, describe, freeze
 
+MAX_NUMBER = 1e100  # NaN is not below it either; larger ones have no sensible number of decimals
 _COST = {"n": 2**13, "r": 8, "p": 1}  # of scrypt: about 20 ms and 8 MB for each try
 
 
@@ -32,7 +32,7 @@ def seal_value(question_id: str, answer: Any, decimals: int) -> str:
     if isinstance(array, np.ndarray) and array.size == 1:
         number = array.item()
     is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
-    if not is_number or not math.isfinite(number):
+    if not is_number or not abs(number) < MAX_NUMBER:
         raise UnsuitableAnswer(f"got {describe(number)}; expected a number")
     if decimals == 0 and abs(number - round(number)) > 1e-6:
         raise UnsuitableAnswer(f"got {describe(number)}; expected a whole number")
@@ -51,8 +51,15 @@ def seal_choice(question_id: str, answer: Any, options: str) -> str:
     chosen = set(letters.lower()) - set(" ,") if isinstance(letters, str) else set()
     if not chosen or not chosen <= set(options):
         expected = ", ".join(f'"{letter}"' for letter in options)
-        raise UnsuitableAnswer(f"got {answer!r:.60}; expected one of {expected}")
+        raise UnsuitableAnswer(f"got {_name(answer)}; expected one of {expected}")
     return _hash(question_id, "".join(sorted(chosen)))
+
+
+def _name(answer: Any) -> str:
+    try:
+        return describe(freeze(answer))
+    except UnreadableValue as error:
+        return str(error)
 
 
 @functools.lru_cache(maxsize=1000)  # a class gives the same few answers

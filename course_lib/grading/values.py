@@ -129,6 +129,8 @@ def describe(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {describe(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, int) and value.bit_length() > 200:  # Python does not print the largest
+        return f"an integer of {value.bit_length()} bits"
     text = f"{value:.7g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
