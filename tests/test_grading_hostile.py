@@ -77,6 +77,9 @@ def tries(*lines: str) -> str:
         "    except BaseException:\n        pass\n"
         "raise ValueError('worked: ' + ('; '.join(worked) or 'nothing'))",
         before="import ctypes, os, pathlib, resource, shutil, signal, socket, subprocess, sys\n"
+        "def leads(path):  # to the course, or to Python\n"
+        "    seen = ('@REPOSITORY@/course_lib', sys.prefix, sys.base_prefix)\n"
+        "    return any((there + '/').startswith(path + '/') for there in seen)\n"
         "libc = ctypes.CDLL(None, use_errno=True)\n"
         "def must(code):\n    assert code >= 0\n",
     )
@@ -377,7 +380,7 @@ ATTACKS = [
                 )
             ),
             *(
-                f"os.listdir({path!r})[0]"
+                f"[n for n in os.listdir({path!r}) if not leads({path!r} + '/' + n)][0]"
                 for path in (
                     "@REPOSITORY@/solutions",
                     "@REPOSITORY@/exercises",
