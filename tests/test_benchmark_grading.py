@@ -1,5 +1,7 @@
 """The benchmark of grading compares what it says; its numbers come from `make bench-grading`."""
 
+import json
+
 import benchmark_grading
 import pytest
 import torch
@@ -84,3 +86,20 @@ def test_right_answers_pass_the_tests_by_assert_and_forgeries_have_no_right_answ
     for parts in FORGERIES.values():
         text = text_of(benchmark_grading.forge(solution, *parts))
         assert not any(f"def {name}(" in text or f"class {name}(" in text for name in names)
+
+
+def test_the_guide_gives_what_was_measured():
+    found = json.loads((REPOSITORY / "data" / "results" / "grading.json").read_text())
+    guide = (REPOSITORY / "docs" / "instructors_guide.md").read_text(encoding="utf-8")
+    for name, grader in found["comparison"]["graders"].items():
+        [row] = [line for line in guide.splitlines() if line.startswith("| ") and name in line[:30]]
+        each, thirty = (float(cell) for cell in row.split("|")[2:4])
+        assert each == pytest.approx(grader["seconds_per_submission"], rel=0.05)
+        assert thirty == pytest.approx(grader["seconds_for_30"], rel=0.02)
+    for row in found["growth"]["rows"]:
+        assert row["submissions"] == 10 or f"{row['seconds']:.0f} s" in guide
+    forged = found["forgeries"]["points"]
+    assert set(forged["course"].values()) == {0}
+    for name in ("nbgrader", "otter"):
+        assert forged[f"{name}, tests by assert"] == {"equal to anything": 24, "no asserts": 24}
+        assert forged[f"{name}, tests by check"] == {"equal to anything": 0, "no asserts": 24}
