@@ -344,12 +344,11 @@ def _questions(options) -> int:
 def _rehearse(options) -> int:
     import secrets
 
-    from course_lib.grading.classroom import find_assignments
-    from course_lib.grading.grader import Grader, load_assignment
+    from course_lib.grading.grader import Grader, find_sources, load_assignment
     from course_lib.grading.rehearsal import rehearse
     from course_lib.paths import REPOSITORY
 
-    sources = {source.name: source for source in find_assignments(REPOSITORY)}
+    sources = {source.name: source for source in find_sources(REPOSITORY)}
     unknown = sorted(set(options.names) - set(sources))
     if unknown or not all(source.has_answers for source in sources.values()):
         what = f"No solution {', '.join(unknown)}" if unknown else "No solutions here"
@@ -414,6 +413,7 @@ def _grade(options) -> int:
     from tqdm.auto import tqdm
 
     from course_lib.grading import classroom, reports
+    from course_lib.grading.grader import find_sources
     from course_lib.grading.sandbox import Limits
     from course_lib.grading.submissions import find_submissions
     from course_lib.paths import REPOSITORY
@@ -424,7 +424,7 @@ def _grade(options) -> int:
     if options.workers is not None and options.workers < 1:
         raise CourseError(f"Got --workers {options.workers}; expected at least 1.")
     out, handed_in = Path(options.out).absolute(), Path(options.submissions).absolute()
-    sources = classroom.find_assignments(REPOSITORY, options.public)
+    sources = find_sources(REPOSITORY, options.public)
     has_answers = all(source.has_answers for source in sources)
     found = find_submissions(handed_in, options.student, [source.name for source in sources])
     recipe = classroom.Recipe(

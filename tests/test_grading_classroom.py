@@ -42,7 +42,7 @@ def repository(tmp_path):
 
 @pytest.fixture
 def recipe(repository):
-    sources = tuple(classroom.find_assignments(repository))
+    sources = tuple(find_sources(repository))
     return classroom.Recipe(sources, b"a secret of sixteen bytes or more", Limits())
 
 
@@ -111,9 +111,7 @@ def test_another_assignment_or_another_limit_is_graded_anew_a_damaged_verdict_to
     assert len(plan(folder, more_time, journal).jobs) == 1
     specs = sample_exercise.SPECS.replace("points=2", "points=2, atol=1e-4")
     write_sample(repository, specs=specs)
-    changed = classroom.Recipe(
-        tuple(classroom.find_assignments(repository)), recipe.secret, Limits()
-    )
+    changed = classroom.Recipe(tuple(find_sources(repository)), recipe.secret, Limits())
     assert len(plan(folder, changed, journal).jobs) == 1
     [path] = (tmp_path / "verdicts").iterdir()
     path.write_text(path.read_text()[:-100])

@@ -16,6 +16,7 @@ import time
 import pytest
 
 from course_lib.grading import classroom
+from course_lib.grading.grader import find_sources
 from course_lib.grading.sandbox import Limits
 from course_lib.grading.submissions import find_submissions
 from course_lib.paths import REPOSITORY
@@ -37,7 +38,7 @@ def _bubblewrap(program):
 
 @pytest.fixture
 def recipe():
-    sources = [found for found in classroom.find_assignments(REPOSITORY) if found.name == NAME]
+    sources = [found for found in find_sources(REPOSITORY) if found.name == NAME]
     return classroom.Recipe(tuple(sources), os.urandom(16), Limits())
 
 

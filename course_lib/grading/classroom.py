@@ -19,13 +19,11 @@ from course_lib.grading.grader import (
     Grader,
     Source,
     digest,
-    find_sources,
     load_assignment,
     load_exercise,
     ungraded,
     unreadable,
 )
-from course_lib.grading.progress import find_exercises
 from course_lib.grading.reading import UnreadableSubmission, match_exercise, read_notebook
 from course_lib.grading.results import Entry, Graded
 from course_lib.grading.sandbox import Limits
@@ -80,25 +78,6 @@ class Plan:
     handed_in: tuple[tuple[Submission, str], ...]  # with the key of its verdict
     verdicts: dict[str, Graded]  # key → of what is graded already, or needs no grading
     num_kept: int  # how many of these were graded by an earlier run
-
-
-def find_assignments(repository: Path, public: bool = False) -> list[Source]:
-    """What can be graded: from the solutions where there are any, else from public fixtures.
-
-    Args:
-        public: take public fixtures even where there are solutions.
-
-    Raises:
-        CourseError: there is nothing.
-    """
-    has_solutions = any(repository.glob("solutions/[0-9][0-9]_*.ipynb"))
-    sources = find_sources(repository, None if has_solutions and not public else find_exercises())
-    if not sources:
-        raise CourseError(
-            f"{repository} has neither solutions nor released exercises, so there is nothing to "
-            "grade by. Run this in a clone of the course, or in the bundle that students get."
-        )
-    return sources
 
 
 def not_for_students(repository: Path) -> tuple[Path, ...]:

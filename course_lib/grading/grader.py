@@ -19,9 +19,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from course_lib.errors import CourseError
 from course_lib.grading.authoring import load_solution, make_exercise, outline, run_solution
 from course_lib.grading.fixtures import Case, Exercise, Fixture, read_exercise
 from course_lib.grading.judging import Verdict, find_problem, judge, judge_sealed
+from course_lib.grading.progress import find_exercises, fixture_files
 from course_lib.grading.questions import AuthoringError, Question, draw_inputs
 from course_lib.grading.reading import (
     Script,
@@ -80,25 +82,29 @@ class Assignment:
         return list(dict.fromkeys(names))
 
 
-def find_sources(repository: Path, exercises: Path | None = None) -> list[Source]:
-    """What can be graded here: from the solutions where they are, else from public fixtures.
+def find_sources(repository: Path, public: bool = False) -> list[Source]:
+    """What can be graded: from the solutions where there are any, else from public fixtures.
 
     Args:
-        exercises: the folder of released exercises, when it is these that shall be used.
+        public: take public fixtures even where there are solutions.
+
+    Raises:
+        CourseError: there is nothing, or a file cannot be read.
     """
-    solutions = sorted((repository / "solutions").glob("[0-9][0-9]_*.ipynb"))
-    if solutions and exercises is None:
-        return [
-            _read_source(
-                repository / "solutions", path.stem, [path.name, f"questions/{path.stem}.py"], True
-            )
-            for path in solutions
-        ]
-    expected = (exercises or repository / "exercises") / "expected"
-    return [
-        _read_source(expected, path.stem, [path.name, f"{path.stem}.safetensors"], False)
-        for path in sorted(expected.glob("[0-9][0-9]_*.json"))
+    solutions = () if public else sorted(repository.glob("solutions/[0-9][0-9]_*.ipynb"))
+    sources = [
+        _read_source(path.parent, path.stem, [path.name, f"questions/{path.stem}.py"], True)
+        for path in solutions
+    ] or [
+        _read_source(path.parent, path.stem, [path.name, f"{path.stem}.safetensors"], False)
+        for path in fixture_files(find_exercises())
     ]
+    if not sources:
+        raise CourseError(
+            f"{repository} has neither solutions nor released exercises, so there is nothing to "
+            "grade by. Run this in a clone of the course, or in the bundle that students get."
+        )
+    return sources
 
 
 def _read_source(folder: Path, name: str, files: list[str], has_answers: bool) -> Source:
@@ -194,6 +200,7 @@ class Grader:
             exercise_name: of the exercise, where it is known already.
         """
         began = time.monotonic()
+        sha256 = hashlib.sha256(content).hexdigest()
         exercises = [found.exercise for found in self._assignments.values()]
         try:
             notebook = read_notebook(content)
@@ -206,22 +213,22 @@ class Grader:
             named = [found for found in exercises if found.name in (exercise_name or file_name)]
             graded = unreadable(named[0] if named else None, str(error))
         else:
-            graded = self._grade_script(content, script, self._assignments[exercise.name])
+            graded = self._grade_script(sha256, script, self._assignments[exercise.name])
         return replace(
             graded,
-            sha256=hashlib.sha256(content).hexdigest(),
+            sha256=sha256,
             is_sandboxed=self._sandbox.is_sandboxed,
             has_hidden_cases=all(found.questions for found in self._assignments.values()),
             seconds=round(time.monotonic() - began, 3),
         )
 
-    def _grade_script(self, content: bytes, script: Script, assignment: Assignment) -> Graded:
+    def _grade_script(self, sha256: str, script: Script, assignment: Assignment) -> Graded:
         for attempt in range(TRIES):
             try:
                 if not self._sandbox.is_alive or attempt:
                     self._sandbox.close()
                     self._sandbox = self._open()
-                return _Grading(self._sandbox, self._secret, assignment, script, content).run()
+                return _Grading(self._sandbox, self._secret, assignment, script, sha256).run()
             except (InfrastructureError, SandboxError) as error:
                 problem = str(error)
         return ungraded(assignment.exercise, problem, script.written)
@@ -268,13 +275,13 @@ class _Grading:
         secret: bytes,
         assignment: Assignment,
         script: Script,
-        content: bytes,
+        sha256: str,
     ):
         self._sandbox = sandbox
         self._secret = secret
         self._assignment = assignment
         self._script = script
-        self._sha256 = hashlib.sha256(content).hexdigest()
+        self._sha256 = sha256
         self._fixtures = {fixture.id: fixture for fixture in assignment.exercise.fixtures}
         self._ended: dict[int, Ended] = {}  # cells that ended their session, by place in the script
         self._cell_errors: dict[str, str] = {}

@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn
 from course_lib.errors import CourseError
 from course_lib.grading.fixtures import Cell, Exercise, digest_source
 
-MAX_BYTES = 32 * 2**20
+MAX_NOTEBOOK_BYTES = 32 * 2**20
 MAX_CELLS = 20_000
 MAX_VALUES = 2_000_000  # lists, objects and their items: what JSON of a few bytes makes large
 MAX_DIGITS = 4_000  # of an integer
@@ -100,10 +100,10 @@ def read_notebook(content: bytes) -> Notebook:
     Raises:
         UnreadableSubmission: no notebook, damaged, or larger than any honest one.
     """
-    if len(content) > MAX_BYTES:
+    if len(content) > MAX_NOTEBOOK_BYTES:
         _refuse(
             f"the file has {len(content) / 2**20:.0f} MiB",
-            f"at most {MAX_BYTES // 2**20} MiB",
+            f"at most {MAX_NOTEBOOK_BYTES // 2**20} MiB",
             "clear the outputs, save and hand it in again",
         )
     if not content.strip():

@@ -1,7 +1,7 @@
 """What grading a submission gives: a verdict on each question, as plain data that JSON keeps."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 Name = Literal[
@@ -101,7 +101,7 @@ class Entry:
     student: Student
     file: str  # "class.zip/ada/01_autoencoders.ipynb", as people would say it
     graded: Graded
-    notes: tuple[str, ...] = field(default=())  # on the file: several were handed in, say
+    notes: tuple[str, ...] = ()  # on the file: several were handed in, say
 
 
 def exercises_of(entries: Iterable[Entry]) -> list[str]:

@@ -19,10 +19,9 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from course_lib.grading.running import Outcome, run_cases
 from course_lib.grading.values import UnreadableValue, freeze, pack, unpack
-from course_lib.grading.wire import Closed, TooLarge, receive_frame, send_frame
+from course_lib.grading.wire import MAX_TEXT, Closed, TooLarge, receive_frame, send_frame
 
 READY = "ready"
-MAX_TEXT = 2000  # characters of an error that are passed on
 _PYTHON_MAGICS = ("capture", "time", "timeit")  # cell magics whose cell is Python all the same
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from course_lib.errors import CourseError
 from course_lib.grading.comparing import difference
-from course_lib.grading.values import Tensor, UnreadableValue, describe, freeze, thaw
+from course_lib.grading.values import Tensor, UnreadableValue, describe_any, freeze, thaw
 
 
 class UnsuitableAnswer(CourseError, TypeError):
@@ -48,7 +48,7 @@ def run_cases(
 
 
 def _pick_call(kind: str, answer: Any) -> Callable[[Any, dict[str, Any], Sequence[str]], Outcome]:
-    what = _name_type(answer)
+    what = describe_any(answer)
     if kind == "module":
         from torch import nn
 
@@ -65,13 +65,6 @@ def _pick_call(kind: str, answer: Any) -> Callable[[Any, dict[str, Any], Sequenc
             f"got {what}; expected a function. Hand over the function itself, without calling it"
         )
     return _call_function
-
-
-def _name_type(answer: Any) -> str:
-    try:
-        return describe(freeze(answer))
-    except UnreadableValue as error:
-        return str(error)
 
 
 def _call_function(answer: Any, inputs: dict[str, Any], gradient_of: Sequence[str]) -> Outcome:

@@ -30,6 +30,7 @@ from course_lib.grading.results import Name
 from course_lib.grading.running import Outcome
 from course_lib.grading.values import MAX_DEPTH, Tensor, UnreadableValue, pack, unpack
 from course_lib.grading.wire import (
+    MAX_TEXT,
     Closed,
     FrameError,
     TooLarge,
@@ -43,7 +44,6 @@ SCRATCH = "/scratch"  # where a session may write; /tmp leads there, unless the 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _START_SECONDS = 120  # of the zygote, on a slow disk
 _READY_SECONDS = 60  # of a session: forks, mounts; far more than it takes
-MAX_TEXT = 2000  # characters of an error that are passed on
 _MAX_NAMES = 20  # of inputs that an answer changed
 _UNREADABLE = (TypeError, ValueError, LookupError, OverflowError, RecursionError)
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -193,7 +193,7 @@ class Sandbox:
         session = Session(ours, lifeline, self.limits)
         try:
             session.wait_until_ready()
-        except (Ended, FrameError) as error:
+        except FrameError as error:
             session.close()
             raise InfrastructureError(f"No session starts. {self._last_words()}") from error
         return session

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.grading.running import UnsuitableAnswer
-from course_lib.grading.values import Tensor, UnreadableValue, describe, freeze
+from course_lib.grading.values import Tensor, UnreadableValue, describe, describe_any, freeze
 
 MAX_NUMBER = 1e100  # NaN is not below it either; larger ones have no sensible number of decimals
 _COST = {"n": 2**13, "r": 8, "p": 1}  # of scrypt: about 20 ms and 8 MB for each try
@@ -51,15 +51,8 @@ def seal_choice(question_id: str, answer: Any, options: str) -> str:
     chosen = set(letters.lower()) - set(" ,") if isinstance(letters, str) else set()
     if not chosen or not chosen <= set(options):
         expected = ", ".join(f'"{letter}"' for letter in options)
-        raise UnsuitableAnswer(f"got {_name(answer)}; expected one of {expected}")
+        raise UnsuitableAnswer(f"got {describe_any(answer)}; expected one of {expected}")
     return _hash(question_id, "".join(sorted(chosen)))
-
-
-def _name(answer: Any) -> str:
-    try:
-        return describe(freeze(answer))
-    except UnreadableValue as error:
-        return str(error)
 
 
 @functools.lru_cache(maxsize=1000)  # a class gives the same few answers

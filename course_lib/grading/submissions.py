@@ -35,9 +35,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from course_lib.errors import CourseError
+from course_lib.grading.reading import MAX_NOTEBOOK_BYTES
 from course_lib.grading.results import Student
 
-MAX_NOTEBOOK_BYTES = 32 * 2**20
 MAX_NESTED_BYTES = 256 * 2**20  # of a zip within a zip, which is held in memory
 MAX_TOTAL_BYTES = 8 * 2**30  # of all notebooks and zips in one archive
 MAX_RATIO = 200  # of an archive's contents to its size; deflate makes at most 1032

@@ -135,6 +135,14 @@ def describe(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
+def describe_any(value: Any) -> str:
+    """The same for whatever was handed over, frozen or not."""
+    try:
+        return describe(freeze(value))
+    except UnreadableValue as error:
+        return str(error)
+
+
 def _own(array: np.ndarray) -> np.ndarray:
     """A contiguous copy in the machine's byte order, free of subclasses."""
     if array.dtype.kind not in _DTYPE_KINDS or array.dtype.itemsize > 8:

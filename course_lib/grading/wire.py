@@ -18,6 +18,7 @@ from course_lib.errors import CourseError
 
 MAX_HEADER_BYTES = 2**22
 MAX_ARRAY_BYTES = 2**26
+MAX_TEXT = 2000  # characters of an error that are passed on
 _LENGTHS = struct.Struct("!QQ")
 _DTYPES = {
     np.dtype(kind).str: np.dtype(kind)
