@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import sys
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, InputError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -107,7 +107,7 @@ def _add_codec_commands(commands) -> None:
 def _encode(options) -> None:
     from pathlib import Path
 
-    from course_lib.codecs import CodecError, decode, encode_within, load_codec
+    from course_lib.codecs import decode, encode_within, load_codec
     from course_lib.images import read_image
     from course_lib.metrics import bits_per_pixel, psnr
     from course_lib.paths import atomic_write
@@ -120,7 +120,7 @@ def _encode(options) -> None:
     elif 0 < options.bpp < 1000:
         data = encode_within(image, options.codec, int(options.bpp * height * width / 8))
     else:
-        raise CodecError(f"Got --bpp {options.bpp}; expected a number between 0 and 1000.")
+        raise InputError(f"Got --bpp {options.bpp}; expected a number between 0 and 1000.")
     quality = psnr(image, decode(data))
     atomic_write(Path(options.out), data)
     bpp = bits_per_pixel(len(data), height, width)
@@ -199,12 +199,12 @@ def _evaluate(options) -> None:
     from pathlib import Path
 
     from course_lib.codecs import load_codec
-    from course_lib.evaluation import EvaluationError, default_qualities, evaluate
+    from course_lib.evaluation import default_qualities, evaluate
     from course_lib.images import image_set
     from course_lib.paths import data_dir
 
     if options.workers is not None and options.workers < 1:
-        raise EvaluationError(f"Got --workers {options.workers}; expected at least 1.")
+        raise InputError(f"Got --workers {options.workers}; expected at least 1.")
     ladders = {name: options.qualities or default_qualities(name) for name in options.codecs}
     for name, qualities in ladders.items():  # before hours of work, not after
         for quality in qualities:
@@ -227,7 +227,6 @@ def _plot(options) -> None:
     from course_lib import plots
     from course_lib.evaluation import (
         PUBLISHED,
-        EvaluationError,
         compare,
         is_on_kodak,
         load_results,
@@ -238,13 +237,13 @@ def _plot(options) -> None:
 
     suffix = Path(options.out).suffix.lower()
     if suffix not in (".png", ".svg", ".pdf"):
-        raise EvaluationError(f"Cannot draw {options.out}; expected a name in .png, .svg or .pdf.")
+        raise InputError(f"Cannot draw {options.out}; expected a name in .png, .svg or .pdf.")
     results = [load_results(Path(path)) for path in options.results]
     curves = [measured_curve(result) for result in results]
     anchor = next((curve for curve in curves if curve.name == options.anchor), None)
     if anchor is None:
         names = ", ".join(curve.name for curve in curves)
-        raise EvaluationError(
+        raise InputError(
             f"The anchor {options.anchor} is not among the results ({names}). Add its file, or "
             "name another by --anchor."
         )

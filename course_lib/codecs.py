@@ -18,15 +18,15 @@ import numpy as np
 
 from course_lib import classic
 from course_lib.container import NO_WEIGHTS, Contents, Header, pack, read_header, unpack
-from course_lib.errors import BitstreamError, CourseError
+from course_lib.errors import BitstreamError, InputError
 from course_lib.images import as_rgb8
 from course_lib.metrics import bits_per_pixel
 from course_lib.models import balle2017
 from course_lib.weights import load_weights, weights_path
 
 
-class CodecError(CourseError, ValueError):
-    """No such codec or quality, or too few bytes to code a picture with."""
+class TooFewBytes(InputError):
+    """Even the lowest quality of a codec needs more bytes than are allowed."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,10 @@ class Codec:
 
         Raises:
             BitstreamError: as `decode`, or not one segment is whole.
-            CodecError: the codec has no such image: its files are one piece.
+            InputError: the codec has no such image: its files are one piece.
         """
         if not self._entry.is_progressive:
-            raise CodecError(
+            raise InputError(
                 f"{self.name} is not progressive: a part of its file is no picture. Decode the "
                 "whole file."
             )
@@ -164,13 +164,13 @@ def load_codec(name: str, quality: int) -> Codec:
     thousandths of a bit per pixel (to 16,000).
 
     Raises:
-        CodecError: no such codec or quality.
+        InputError: no such codec or quality.
     """
     qualities = ladder(name)
     if isinstance(quality, bool) or not isinstance(quality, int | np.integer):
-        raise CodecError(f"Got quality {quality!r}; expected a whole number.")
+        raise InputError(f"Got quality {quality!r}; expected a whole number.")
     if quality not in qualities:
-        raise CodecError(
+        raise InputError(
             f"{name} has no quality {quality}; expected {qualities[0]} to {qualities[-1]}."
         )
     return Codec(name, int(quality))
@@ -180,7 +180,7 @@ def ladder(name: str) -> range:
     """The qualities of a codec.
 
     Raises:
-        CodecError: no such codec.
+        InputError: no such codec.
     """
     return _entry(name).qualities
 
@@ -197,7 +197,8 @@ def encode_within(image: np.ndarray, name: str, max_bytes: int) -> bytes:
     against the next two above it.
 
     Raises:
-        CodecError: no such codec, or the lowest quality needs more bytes.
+        InputError: no such codec.
+        TooFewBytes: the lowest quality needs more bytes.
         ImageError: not an image, or one that is too large for this codec.
     """
     image = as_rgb8(image)
@@ -215,7 +216,7 @@ def encode_within(image: np.ndarray, name: str, max_bytes: int) -> bytes:
     if not fitting:
         height, width, _ = image.shape
         least = min(map(len, files.values()))
-        raise CodecError(
+        raise TooFewBytes(
             f"{name} needs at least {least:,} bytes ({bits_per_pixel(least, height, width):.4g} "
             f"bpp) for {height}×{width} pixels; {max_bytes:,} are allowed. Allow more, or use "
             "another codec."
@@ -230,7 +231,7 @@ def decode(data: bytes, partial: bool = False) -> np.ndarray | PartialPicture:
 
     Raises:
         BitstreamError: damaged, cut, or not a file of the course.
-        CodecError: ``partial`` for a codec that is not progressive.
+        InputError: ``partial`` for a codec that is not progressive.
     """
     header = read_header(data)
     name = codec_name(header.codec_id)
@@ -262,5 +263,5 @@ def _entry(name: str) -> Entry:
     if name not in CODECS:
         close = difflib.get_close_matches(str(name).lower(), CODECS, n=3, cutoff=0.4)
         hint = f"Did you mean {' or '.join(close)}?" if close else "Choose one of these."
-        raise CodecError(f"No codec {name!r}; expected one of {', '.join(CODECS)}. {hint}")
+        raise InputError(f"No codec {name!r}; expected one of {', '.join(CODECS)}. {hint}")
     return CODECS[name]

@@ -21,16 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_lib.errors import BitstreamError, CourseError
+from course_lib.errors import BitstreamError, InputError
 
 PRECISION = 24  # constriction's: a table's counts sum to 2^24
 TOTAL = 1 << PRECISION
 MAX_COLUMNS = 1 << 16  # the longest table, its escape included
 SMALLEST, LARGEST = -(2**31), 2**31 - 1  # the symbols that can be coded
-
-
-class EntropyError(CourseError, ValueError):
-    """Symbols, probabilities or tables that cannot be coded."""
 
 
 # ------------------------------------------------------------------------------ integer tables
@@ -51,19 +47,19 @@ def integer_table(probabilities: np.ndarray, precision: int = PRECISION) -> np.n
         (L,) int64, each at least 1, sum 2^precision.
 
     Raises:
-        EntropyError: negative, not finite, all zero, or more symbols than counts.
+        InputError: negative, not finite, all zero, or more symbols than counts.
     """
     p = np.asarray(probabilities, dtype=np.float64)
     total = 1 << precision
     if p.ndim != 1 or not 1 <= len(p) <= total:
-        raise EntropyError(
+        raise InputError(
             f"Got probabilities of shape {p.shape}; expected a vector of 1 to {total} of them "
             f"for a precision of {precision} bits."
         )
     with np.errstate(over="ignore"):
         mass = p.sum()
     if not (0 < mass < np.inf and p.min() >= 0):
-        raise EntropyError(
+        raise InputError(
             f"Got probabilities from {p.min():g} to {p.max():g}, sum {mass:g}; expected finite "
             "numbers ≥ 0, not all 0. Look for a density that overflowed."
         )
@@ -95,7 +91,7 @@ class IntegerTables:
         offsets: (C,) int32, the smallest value in each table.
 
     Raises:
-        EntropyError: not such arrays.
+        InputError: not such arrays.
     """
 
     counts: np.ndarray
@@ -110,7 +106,7 @@ class IntegerTables:
             and offsets.shape == counts.shape[:1]
             and 2 <= counts.shape[1] <= MAX_COLUMNS
         ):
-            raise EntropyError(
+            raise InputError(
                 f"Got tables with {found}; expected int32 (C, 2 to {MAX_COLUMNS}) and int32 (C,)."
             )
         used = counts > 0
@@ -119,7 +115,7 @@ class IntegerTables:
         gapless = (used == (np.arange(counts.shape[1]) < lengths[:, None])).all(1)
         reach = offsets.astype(np.int64) + lengths - 2 <= LARGEST
         if not (sound := whole & gapless & reach).all():
-            raise EntropyError(
+            raise InputError(
                 f"The table of channel {np.argmin(sound)} is broken; expected counts ≥ 1 for the "
                 f"escape and at least one value, then zeros, their sum {TOTAL}. Make the tables "
                 "again, or fetch the weights file again."
@@ -169,7 +165,7 @@ def make_tables(
         escapes: for each channel the probability of all other values together.
 
     Raises:
-        EntropyError: from `integer_table` or `IntegerTables`.
+        InputError: from `integer_table` or `IntegerTables`.
     """
     rows = [integer_table([e, *pmf]) for e, pmf in zip(escapes, pmfs, strict=True)]
     counts = np.zeros((len(rows), max(map(len, rows), default=2)), np.int32)
@@ -185,15 +181,15 @@ def histogram_tables(symbols: np.ndarray) -> IntegerTables:
     values never seen count as one.
 
     Raises:
-        EntropyError: no symbols, or a channel spans more than 2^16 − 1 values.
+        InputError: no symbols, or a channel spans more than 2^16 − 1 values.
     """
     symbols = _checked_symbols(symbols)
     if symbols.size == 0:
-        raise EntropyError(f"Got symbols of shape {symbols.shape}; a histogram needs at least one.")
+        raise InputError(f"Got symbols of shape {symbols.shape}; a histogram needs at least one.")
     offsets = symbols.min(1)
     span = int((symbols.max(1) - offsets).max()) + 1
     if span >= MAX_COLUMNS:
-        raise EntropyError(
+        raise InputError(
             f"Got symbols that span {span} values; a table holds {MAX_COLUMNS - 1}. Quantize "
             "more coarsely, or count without the outliers: they can escape."
         )
@@ -205,15 +201,15 @@ def _checked_symbols(symbols: np.ndarray, num_channels: int | None = None) -> np
     """(C, …) integers → (C, n) int64; refuses all else."""
     symbols = np.asarray(symbols)
     if symbols.dtype.kind not in "iu":
-        raise EntropyError(
+        raise InputError(
             f"Got symbols of type {symbols.dtype}; expected integers. Round first, on purpose: "
             "np.rint(y).astype(np.int32)."
         )
     if symbols.ndim == 0 or num_channels not in (None, len(symbols)):
         expected = f"({'channels' if num_channels is None else num_channels}, …)"
-        raise EntropyError(f"Got symbols of shape {symbols.shape}; expected {expected}.")
+        raise InputError(f"Got symbols of shape {symbols.shape}; expected {expected}.")
     if not _all_within(symbols, SMALLEST, LARGEST):
-        raise EntropyError(
+        raise InputError(
             f"Got symbols from {symbols.min()} to {symbols.max()}; only {SMALLEST} to {LARGEST} "
             "can be coded."
         )
@@ -244,7 +240,7 @@ def _model(counts: np.ndarray) -> tuple:
         or not _all_within(counts, 1, TOTAL)
         or (counts.sum(-1) != TOTAL).any()
     ):
-        raise EntropyError(
+        raise InputError(
             f"Got counts {counts.dtype} {counts.shape}; expected at least two integers ≥ 1 in a "
             f"row, their sum {TOTAL}: use integer_table."
         )
@@ -275,12 +271,12 @@ class RangeEncoder:
                 each row's sum 2^24.
 
         Raises:
-            EntropyError: counts of another kind, or a symbol without a count.
+            InputError: counts of another kind, or a symbol without a count.
         """
         symbols, model, shape = np.asarray(symbols), _model(counts), np.shape(counts)
         expected = (len(symbols),) if len(shape) == 1 else shape[:1]
         if symbols.shape != expected or not _all_within(symbols, 0, shape[-1] - 1):
-            raise EntropyError(
+            raise InputError(
                 f"Got symbols {symbols.dtype} {symbols.shape} for counts of shape {shape}; "
                 f"expected {expected} integers from 0 to {shape[-1] - 1}."
             )
@@ -326,7 +322,7 @@ class RangeDecoder:
 
         Raises:
             BitstreamError: the data cannot be read with these counts.
-            EntropyError: counts of another kind.
+            InputError: counts of another kind.
         """
         model, *parameters = _model(counts)
         try:
@@ -373,7 +369,7 @@ def encode_symbols(symbols: np.ndarray, tables: IntegerTables) -> bytes:
         tables: for C channels.
 
     Raises:
-        EntropyError: other types, shapes or values.
+        InputError: other types, shapes or values.
     """
     flat = _checked_symbols(symbols, len(tables.offsets))
     columns = tables.columns(flat)
@@ -391,11 +387,11 @@ def decode_symbols(data: bytes, shape: tuple[int, ...], tables: IntegerTables) -
 
     Raises:
         BitstreamError: data that `encode_symbols` cannot have written.
-        EntropyError: the tables are not for C channels.
+        InputError: the tables are not for C channels.
     """
     shape = tuple(shape)
     if not shape or shape[0] != len(tables.offsets) or min(shape) < 0:
-        raise EntropyError(f"Got shape {shape}; expected ({len(tables.offsets)}, …).")
+        raise InputError(f"Got shape {shape}; expected ({len(tables.offsets)}, …).")
     decoder = RangeDecoder(data)
     amount = math.prod(shape[1:])
     columns = np.empty((shape[0], amount), np.int64)
@@ -464,7 +460,7 @@ class AdaptiveBits:
 
     def __init__(self, num_contexts: int, memory: int = 2048):
         if num_contexts < 1 or not 8 <= memory <= 2**22:
-            raise EntropyError(
+            raise InputError(
                 f"Got {num_contexts} contexts and a memory of {memory}; expected at least 1, and "
                 "8 to 2^22."
             )
@@ -475,11 +471,11 @@ class AdaptiveBits:
         """Code bits and learn them; both arrays of one shape. Returns the bits, as `decode` does.
 
         Raises:
-            EntropyError: shapes differ, bits are not 0 or 1, or contexts are out of range.
+            InputError: shapes differ, bits are not 0 or 1, or contexts are out of range.
         """
         bits, contexts = np.asarray(bits), self._checked(contexts)
         if bits.shape != contexts.shape or not _all_within(bits, 0, 1):
-            raise EntropyError(
+            raise InputError(
                 f"Got bits {bits.dtype} {bits.shape} for contexts of shape {contexts.shape}; "
                 "expected a 0 or 1 for each context."
             )
@@ -495,7 +491,7 @@ class AdaptiveBits:
 
         Raises:
             BitstreamError: from the decoder.
-            EntropyError: contexts are out of range.
+            InputError: contexts are out of range.
         """
         contexts = self._checked(contexts)
         bits, flat_contexts = np.empty(contexts.size, np.int64), contexts.ravel()
@@ -507,7 +503,7 @@ class AdaptiveBits:
     def _checked(self, contexts: np.ndarray) -> np.ndarray:
         contexts = np.asarray(contexts)
         if not _all_within(contexts, 0, last := len(self.seen) - 1):
-            raise EntropyError(f"Got contexts that are not integers from 0 to {last}.")
+            raise InputError(f"Got contexts that are not integers from 0 to {last}.")
         return contexts.astype(np.int64)
 
     def _blocks(self, contexts: np.ndarray) -> Iterator[slice]:
@@ -547,15 +543,15 @@ def encode_bitplanes(values: np.ndarray, num_planes: int) -> bytes:
         num_planes: 1 to 31.
 
     Raises:
-        EntropyError: other types, shapes or values.
+        InputError: other types, shapes or values.
     """
     values = np.asarray(values)
     if values.ndim != 3:
-        raise EntropyError(f"Got values of shape {values.shape}; expected (channels, H, W).")
+        raise InputError(f"Got values of shape {values.shape}; expected (channels, H, W).")
     model, encoder = _bitplane_model(num_planes), RangeEncoder()
     magnitude = np.abs(_checked_symbols(values)).reshape(values.shape)
     if magnitude.max(initial=0) >> num_planes:
-        raise EntropyError(
+        raise InputError(
             f"Got a value of magnitude {magnitude.max()}; {num_planes} planes hold less than "
             f"{2**num_planes}. Use {int(magnitude.max()).bit_length()} planes."
         )
@@ -587,7 +583,7 @@ PLANE_CONTEXTS = 2 * 4 * 10  # known or not; neighbours known; neighbours on the
 
 def _bitplane_model(num_planes: int) -> AdaptiveBits:
     if not 1 <= num_planes <= 31:
-        raise EntropyError(f"Got {num_planes} bit planes; expected 1 to 31.")
+        raise InputError(f"Got {num_planes} bit planes; expected 1 to 31.")
     return AdaptiveBits(num_planes * PLANE_CONTEXTS + 1)
 
 
@@ -688,10 +684,10 @@ class FactorizedPrior(nn.Module):
         three factors without cancellation, whose logarithms exist however small they are.
 
         Raises:
-            EntropyError: not C channels.
+            InputError: not C channels.
         """
         if y.ndim < 2 or y.shape[1] != self.num_channels:
-            raise EntropyError(
+            raise InputError(
                 f"Got latents of shape {tuple(y.shape)}; expected (batch, {self.num_channels}, …)."
             )
         with torch.autocast(y.device.type, enabled=False):
@@ -720,7 +716,7 @@ class FactorizedPrior(nn.Module):
         By bisection, within ±2^30; ``quantile(0.5)`` are the medians.
         """
         if not 0 < probability < 1:
-            raise EntropyError(f"Got probability {probability}; expected one between 0 and 1.")
+            raise InputError(f"Got probability {probability}; expected one between 0 and 1.")
         target = math.log(probability) - math.log1p(-probability)
         low = torch.full((self.num_channels, 1), -(2.0**30), dtype=torch.float64)
         high = -low

@@ -9,5 +9,9 @@ class CourseError(Exception):
     """
 
 
+class InputError(CourseError, ValueError):
+    """An argument, a file or a setting that cannot be used as it is."""
+
+
 class BitstreamError(CourseError, ValueError):
     """Bytes that no encoder wrote so: damaged, cut, foreign, or made for other tables."""

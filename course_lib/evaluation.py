@@ -25,7 +25,7 @@ from course_lib import __version__
 from course_lib.codecs import ladder, load_codec
 from course_lib.container import payload_size
 from course_lib.device import usable_cores
-from course_lib.errors import CourseError
+from course_lib.errors import InputError
 from course_lib.images import read_image
 from course_lib.metrics import (
     MS_SSIM_MIN_SIDE,
@@ -60,10 +60,6 @@ PUBLISHED = {
 }
 
 
-class EvaluationError(CourseError, ValueError):
-    """Results that cannot be read, compared or resumed."""
-
-
 @dataclass(frozen=True)
 class Measurement:
     """One image through one codec."""
@@ -90,7 +86,7 @@ class Curve:
     def quality(self, metric: str) -> np.ndarray:
         """The values of a metric, "psnr" or "ms-ssim", in dB."""
         if metric not in ("psnr", "ms-ssim"):
-            raise EvaluationError(f"No metric {metric!r}; expected psnr or ms-ssim.")
+            raise InputError(f"No metric {metric!r}; expected psnr or ms-ssim.")
         return self.psnr if metric == "psnr" else self.ms_ssim_db
 
 
@@ -98,7 +94,7 @@ def default_qualities(name: str) -> Sequence[int]:
     """The qualities at which a codec is measured unless others are asked for.
 
     Raises:
-        CodecError: no such codec.
+        InputError: no such codec.
     """
     return LADDERS.get(name) or ladder(name)
 
@@ -169,17 +165,17 @@ def load_results(path: Path) -> dict:
     """Read a result file.
 
     Raises:
-        EvaluationError: missing, or not written by `evaluate`.
+        InputError: missing, or not written by `evaluate`.
     """
     try:
         results = json.loads(Path(path).read_text())
         _ = results["settings"]["codec"], [point["bpp"] for point in results["points"]]
     except OSError as error:
-        raise EvaluationError(
+        raise InputError(
             f"Cannot read {path}: {error.strerror}. Measure first: course evaluate."
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(
+        raise InputError(
             f"{path} is not a file of results. Delete it and measure again: course evaluate."
         ) from error
     return results
@@ -211,11 +207,11 @@ def published_curve(name: str) -> Curve:
     """A curve on Kodak from ``data/published/kodak_curves.json``, which names its source.
 
     Raises:
-        EvaluationError: no curve of that name.
+        InputError: no curve of that name.
     """
     curves = json.loads((data_dir() / "published" / "kodak_curves.json").read_text())
     if name not in curves:
-        raise EvaluationError(f"No published curve {name!r}; expected one of {', '.join(curves)}.")
+        raise InputError(f"No published curve {name!r}; expected one of {', '.join(curves)}.")
     curve = curves[name]
     bpp = np.array(curve["bpp"], np.float64)
     missing = [None] * len(bpp)

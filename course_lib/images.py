@@ -21,7 +21,7 @@ import torch
 from PIL import Image, ImageCms, ImageOps
 from tqdm.auto import tqdm
 
-from course_lib.errors import CourseError
+from course_lib.errors import InputError
 from course_lib.paths import atomic_write, data_dir
 
 MAX_PIXELS = 2**26
@@ -48,7 +48,7 @@ IMAGE_SETS = ("kodak", "train", "valid")
 _IMAGE_SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".ppm", ".avif"}
 
 
-class ImageError(CourseError, ValueError):
+class ImageError(InputError):
     """Not a picture, or not one that the course can use."""
 
 

@@ -7,13 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.errors import CourseError
+from course_lib.errors import InputError
 
 BETA_FLOOR = 1e-6  # keeps the quotient of GDN finite where a patch is flat
-
-
-class LayerError(CourseError, ValueError):
-    """A layer that cannot be built, or an input that does not fit it."""
 
 
 def gdn(x: Tensor, beta: Tensor, gamma: Tensor, *, inverse: bool = False, norm: int = 2) -> Tensor:
@@ -50,13 +46,13 @@ class GDN(nn.Module):
     β > 0 and γ ≥ 0 hold because their roots are what is learned.
 
     Raises:
-        LayerError: no channels, or a norm other than 1 and 2.
+        InputError: no channels, or a norm other than 1 and 2.
     """
 
     def __init__(self, num_channels: int, *, inverse: bool = False, norm: int = 1):
         super().__init__()
         if num_channels < 1 or norm not in (1, 2):
-            raise LayerError(
+            raise InputError(
                 f"Got {num_channels} channels and norm {norm}; expected at least 1 channel and "
                 "norm 1 or 2."
             )
@@ -86,7 +82,7 @@ class GDN(nn.Module):
 def strided_conv(in_channels: int, out_channels: int, kernel_size: int, stride: int) -> nn.Conv2d:
     """Convolution that divides height and width by ``stride``; an odd kernel, zeros outside."""
     if kernel_size % 2 == 0:
-        raise LayerError(f"Got a kernel of {kernel_size}; expected an odd number.")
+        raise InputError(f"Got a kernel of {kernel_size}; expected an odd number.")
     return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2)
 
 

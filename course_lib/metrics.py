@@ -11,13 +11,9 @@ from pytorch_msssim import ms_ssim as _ms_ssim
 from pytorch_msssim import ssim as _ssim
 from scipy.interpolate import PchipInterpolator
 
-from course_lib.errors import CourseError
+from course_lib.errors import InputError
 
 MS_SSIM_MIN_SIDE = 161  # five scales, each halved, still have to hold an 11×11 window
-
-
-class MetricError(CourseError, ValueError):
-    """Images or curves that cannot be compared."""
 
 
 def mse(image: np.ndarray, other: np.ndarray) -> float:
@@ -40,7 +36,7 @@ def ssim(image: np.ndarray, other: np.ndarray) -> float:
     visibility to structural similarity", 2004.
 
     Raises:
-        MetricError: a side is shorter than the window.
+        InputError: a side is shorter than the window.
     """
     _check_pair(image, other, min_side=11)
     return float(_ssim(_as_float(image), _as_float(other), data_range=255))
@@ -53,7 +49,7 @@ def ms_ssim(image: np.ndarray, other: np.ndarray) -> float:
     assessment", 2003.
 
     Raises:
-        MetricError: a side is shorter than 161 pixels, too few for five scales.
+        InputError: a side is shorter than 161 pixels, too few for five scales.
     """
     _check_pair(image, other, min_side=MS_SSIM_MIN_SIDE)
     return float(_ms_ssim(_as_float(image), _as_float(other), data_range=255))
@@ -62,14 +58,14 @@ def ms_ssim(image: np.ndarray, other: np.ndarray) -> float:
 def ms_ssim_db(value: float) -> float:
     """MS-SSIM in dB, -10 · log10(1 - MS-SSIM), which spreads out the values close to 1."""
     if not value <= 1:
-        raise MetricError(f"Got an MS-SSIM of {value}; expected at most 1.")
+        raise InputError(f"Got an MS-SSIM of {value}; expected at most 1.")
     return float(-10 * np.log10(1 - value)) if value < 1 else float("inf")
 
 
 def bits_per_pixel(num_bytes: int, height: int, width: int) -> float:
     """Rate of a file of ``num_bytes`` bytes in bits per pixel of the original image."""
     if num_bytes < 0 or height < 1 or width < 1:
-        raise MetricError(
+        raise InputError(
             f"Got {num_bytes} bytes for {height}×{width} pixels; expected at least 0 bytes and "
             "1×1 pixels."
         )
@@ -89,7 +85,7 @@ def bd_rate(
         anchor_quality, quality: what they reach, in dB (PSNR, or MS-SSIM by `ms_ssim_db`).
 
     Raises:
-        MetricError: curves too short, not finite, not rising, or without common qualities.
+        InputError: curves too short, not finite, not rising, or without common qualities.
 
     Source: Bjøntegaard, "Calculation of average PSNR differences between RD-curves", VCEG-M33,
     2001; PCHIP as in the JCT-VC common test conditions.
@@ -102,7 +98,7 @@ def bd_rate(
     low = max(anchor.x[0], tested.x[0])
     high = min(anchor.x[-1], tested.x[-1])
     if not low < high:
-        raise MetricError(
+        raise InputError(
             f"The curves share no quality: the anchor reaches {anchor.x[0]:.2f} to "
             f"{anchor.x[-1]:.2f} dB, the tested one {tested.x[0]:.2f} to {tested.x[-1]:.2f} dB. "
             "Add rates until they overlap."
@@ -115,16 +111,16 @@ def _curve(name: str, bpp: ArrayLike, quality: ArrayLike) -> PchipInterpolator:
     """ln(bpp) as a smooth function of quality."""
     bpp, quality = np.asarray(bpp, np.float64), np.asarray(quality, np.float64)
     if bpp.ndim != 1 or bpp.shape != quality.shape or len(bpp) < 2:
-        raise MetricError(
+        raise InputError(
             f"The {name} has rates of shape {bpp.shape} and qualities of shape {quality.shape}; "
             "expected two lists of the same length, at least 2."
         )
     if not (np.isfinite(bpp).all() and np.isfinite(quality).all() and (bpp > 0).all()):
-        raise MetricError(f"The {name} has a rate or a quality that is not finite and positive.")
+        raise InputError(f"The {name} has a rate or a quality that is not finite and positive.")
     order = np.argsort(bpp)
     bpp, quality = bpp[order], quality[order]
     if not ((np.diff(bpp) > 0).all() and (np.diff(quality) > 0).all()):
-        raise MetricError(
+        raise InputError(
             f"The {name} does not rise: each higher rate must bring a higher quality. "
             "Remove repeated points and those that a cheaper one beats."
         )
@@ -135,19 +131,19 @@ def _check_pair(image: np.ndarray, other: np.ndarray, min_side: int = 1) -> None
     for array in (image, other):
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array)
         if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
-            raise MetricError(
+            raise InputError(
                 f"Got {found}; expected a uint8 image (H, W, 3). Convert tensors by "
                 "course_lib.images.to_image, other arrays by as_rgb8."
             )
         if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
-            raise MetricError(f"Got an image of shape {array.shape}; expected (H, W, 3).")
+            raise InputError(f"Got an image of shape {array.shape}; expected (H, W, 3).")
     if image.shape != other.shape:
-        raise MetricError(
+        raise InputError(
             f"Got images of {image.shape} and {other.shape}; expected two of the same shape. "
             "Crop one to the other."
         )
     if min(image.shape[:2]) < min_side:
-        raise MetricError(
+        raise InputError(
             f"Got an image of {image.shape[0]}×{image.shape[1]} pixels; this metric needs at "
             f"least {min_side} on each side. Use psnr for smaller ones."
         )

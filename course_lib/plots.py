@@ -15,7 +15,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 from PIL import Image
 
-from course_lib.errors import CourseError
+from course_lib.errors import InputError
 from course_lib.images import as_rgb8
 
 _DPI = 100  # one CSS pixel of a figure is 1/100 inch
@@ -44,10 +44,6 @@ _LEARNED = {
 }
 _MS_SSIM = "-ms-ssim"  # the same system, trained for MS-SSIM
 CODEC_COLORS = {name: color for name, (color, _, _) in (_CLASSIC | _LEARNED).items()}
-
-
-class PlotError(CourseError, ValueError):
-    """A figure that cannot be drawn or shown as asked."""
 
 
 def use_course_style() -> None:
@@ -89,11 +85,11 @@ def codec_style(name: str, published: bool = False) -> dict:
     'Ballé 2017'
 
     Raises:
-        PlotError: there is no style for that name.
+        InputError: there is no style for that name.
     """
     base = name.removesuffix(_MS_SSIM)
     if base not in CODEC_COLORS:
-        raise PlotError(
+        raise InputError(
             f"No style for the codec {name!r}; expected one of {', '.join(CODEC_COLORS)}, "
             f"or one of these with {_MS_SSIM!r}. Give a new codec its line in course_lib/plots.py."
         )
@@ -139,11 +135,11 @@ def show(figure: Figure, alt: str) -> None:
     JupyterLab nor nbconvert pass a picture's metadata on to the page.
 
     Raises:
-        PlotError: ``alt`` is empty.
+        InputError: ``alt`` is empty.
     """
     if not isinstance(alt, str) or not alt.strip():
         plt.close(figure)
-        raise PlotError(
+        raise InputError(
             f"The figure's description is {alt!r}; expected a sentence or two that say what the "
             'picture shows: show(figure, alt="JPEG has blocks, JPEG 2000 has none").'
         )
@@ -181,13 +177,13 @@ def tile_images(
     ``zoom``×``zoom`` pixels of the figure; by default as large as 1000 pixels of width allow.
 
     Raises:
-        PlotError: no images, or not one title for each.
+        InputError: no images, or not one title for each.
         ImageError: not a picture.
     """
     images = [as_rgb8(np.asarray(image)) for image in images]
     titles = [""] * len(images) if titles is None else list(titles)
     if not images or len(titles) != len(images):
-        raise PlotError(
+        raise InputError(
             f"Got {len(titles)} titles for {len(images)} images; expected at least one image, and "
             "one title for each."
         )

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from course_lib.device import autocast_dtype, pick_device
-from course_lib.errors import CourseError
+from course_lib.errors import InputError
 from course_lib.images import read_image
 from course_lib.paths import atomic_write
 
@@ -36,16 +36,12 @@ Objective = Callable[[nn.Module, Tensor], dict[str, Tensor]]
 _BAR = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}"
 
 
-class TrainingError(CourseError, ValueError):
-    """Settings that do not fit each other or the pictures, or a run that broke down."""
-
-
 @dataclass(frozen=True)
 class TrainingConfig:
     """How to train; exactly one of ``steps`` and ``minutes`` is given.
 
     Raises:
-        TrainingError: no budget or two, or a batch that does not divide into its parts.
+        InputError: no budget or two, or a batch that does not divide into its parts.
     """
 
     steps: int | None = None
@@ -65,11 +61,11 @@ class TrainingConfig:
 
     def __post_init__(self):
         if (self.steps is None) == (self.minutes is None):
-            raise TrainingError(
+            raise InputError(
                 f"Got steps={self.steps} and minutes={self.minutes}; expected one of the two."
             )
         if self.batch_size % self.num_parts:
-            raise TrainingError(
+            raise InputError(
                 f"A batch of {self.batch_size} does not divide into {self.num_parts} parts. "
                 "Make it a multiple."
             )
@@ -98,12 +94,12 @@ def train(
             from); kept in the checkpoint, and the run is not resumed with another one.
 
     Raises:
-        TrainingError: the loss or a gradient is not finite, the folder holds another run, or the
+        InputError: the loss or a gradient is not finite, the folder holds another run, or the
             pictures are too small.
     """
     rank, num_processes = _rank(), _num_processes()
     if config.num_parts % num_processes:
-        raise TrainingError(
+        raise InputError(
             f"{num_processes} processes cannot share {config.num_parts} parts of a batch evenly. "
             f"Set num_parts to a multiple of {num_processes}."
         )
@@ -155,7 +151,7 @@ def train(
         sum_gradients(model)
         norm = nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm).item()
         if not math.isfinite(norm):
-            raise TrainingError(
+            raise InputError(
                 f"At step {run.step} the gradient's norm is {norm} and the loss "
                 f"{results['loss'].item()}. {folder} holds the state of at most "
                 f"{config.checkpoint_seconds:g} seconds before: run again with a learning rate "
@@ -203,12 +199,12 @@ def random_crops(
     so that every device sees the same crops: torch's own, or new ones of a seed.
 
     Raises:
-        TrainingError: a picture is smaller than a crop, or there is none.
+        InputError: a picture is smaller than a crop, or there is none.
     """
     free = torch.tensor([[side - size + 1 for side in image.shape[1:]] for image in images])
     if len(free) == 0 or free.min() < 1:
         smallest = min((tuple(image.shape[1:]) for image in images), key=min, default="none")
-        raise TrainingError(
+        raise InputError(
             f"Cannot cut {size}×{size} crops: the smallest picture is {smallest}. Use a smaller "
             "patch_size, or leave that picture out."
         )
@@ -389,9 +385,7 @@ class _Run:
             state = torch.load(path, map_location=device, weights_only=True)
             earlier = state["recipe"]
         except Exception as error:  # torch raises many kinds on damaged files
-            raise TrainingError(
-                f"Cannot read {path}: {error}. Move it away to start anew."
-            ) from error
+            raise InputError(f"Cannot read {path}: {error}. Move it away to start anew.") from error
         if earlier != self.recipe:
             keys = sorted(earlier.keys() | self.recipe.keys())
             changes = [
@@ -399,7 +393,7 @@ class _Run:
                 for key in keys
                 if earlier.get(key) != self.recipe.get(key)
             ]
-            raise TrainingError(
+            raise InputError(
                 f"{self.folder} holds a run with other settings: {'; '.join(changes)}. Use these "
                 "to go on with it, or another folder to start anew."
             )
@@ -412,13 +406,13 @@ def read_log(folder: Path) -> list[dict]:
     """The lines of a run's log: step, minutes, means since the line before, and valid_… values.
 
     Raises:
-        TrainingError: there is none.
+        InputError: there is none.
     """
     path = Path(folder) / "log.jsonl"
     try:
         return [json.loads(line) for line in path.read_text().splitlines()]
     except (OSError, ValueError) as error:
-        raise TrainingError(f"Cannot read {path}: {error}. Is it the folder of a run?") from error
+        raise InputError(f"Cannot read {path}: {error}. Is it the folder of a run?") from error
 
 
 # ------------------------------------------------------------------------------ processes

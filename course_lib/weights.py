@@ -9,12 +9,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from course_lib.errors import CourseError
+from course_lib.errors import InputError
 from course_lib.paths import atomic_write, data_dir
-
-
-class WeightsError(CourseError):
-    """A weights file that is missing, damaged, or another one than the table of codecs names."""
 
 
 class Weights(NamedTuple):
@@ -41,19 +37,19 @@ def load_weights(path: Path, sha256: str | None = None) -> Weights:
     """Read a weights file, and hold it against its SHA-256 where one is given.
 
     Raises:
-        WeightsError: missing, damaged, or not the expected file.
+        InputError: missing, damaged, or not the expected file.
     """
     path = Path(path)
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise WeightsError(
+        raise InputError(
             f"Cannot read the weights {path}: {error.strerror}. Fetch them with the course "
             "(git pull), or train your own: course train --help."
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if sha256 is not None and found != sha256:
-        raise WeightsError(
+        raise InputError(
             f"The weights {path} have SHA-256 {found[:16]}…; expected {sha256[:16]}…. They were "
             "damaged or replaced: fetch them again (git checkout)."
         )
@@ -62,7 +58,7 @@ def load_weights(path: Path, sha256: str | None = None) -> Weights:
         header_bytes = int.from_bytes(content[:8], "little")
         about = json.loads(json.loads(content[8 : 8 + header_bytes])["__metadata__"]["about"])
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise WeightsError(
+        raise InputError(
             f"{path} is not a weights file of the course ({error}). Expected what course train "
             "writes."
         ) from error

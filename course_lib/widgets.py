@@ -15,14 +15,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from course_lib import plots
-from course_lib.errors import CourseError
+from course_lib.errors import InputError
 from course_lib.images import as_rgb8
 
 _FAST = 0.3  # seconds: up to here a slider redraws while it is dragged, above when it is released
-
-
-class WidgetError(CourseError, ValueError):
-    """A widget that cannot be built or updated as asked."""
 
 
 def live(draw: Callable[..., Figure], /, **controls: ipywidgets.Widget) -> "Live":
@@ -41,7 +37,7 @@ def live(draw: Callable[..., Figure], /, **controls: ipywidgets.Widget) -> "Live
     half a second; `functools.lru_cache` on what is slow helps.
 
     Raises:
-        WidgetError: no control, a control without a value, or ``draw`` returns no figure.
+        InputError: no control, a control without a value, or ``draw`` returns no figure.
         Exception: whatever ``draw`` raises, which the widget also shows.
     """
     picture = Picture()
@@ -51,7 +47,7 @@ def live(draw: Callable[..., Figure], /, **controls: ipywidgets.Widget) -> "Live
         try:
             figure = draw(**values)
             if not isinstance(figure, Figure):
-                raise WidgetError(
+                raise InputError(
                     f"The function drawn live returned {type(figure).__name__}; expected a "
                     "matplotlib Figure. End it with `return figure`."
                 )
@@ -90,7 +86,7 @@ def compare(
     the picture, or press Shift and the arrow keys. ``zoom`` is "fit", "1", "2" or "4".
 
     Raises:
-        WidgetError: the pictures differ in size.
+        InputError: the pictures differ in size.
         ImageError: not a picture.
     """
     comparison = Comparison(zoom=zoom)
@@ -104,13 +100,13 @@ class Live(ipywidgets.VBox):
     def __init__(self, update: Callable[..., None], view, controls: dict):
         for name, control in controls.items():
             if not (isinstance(control, ipywidgets.DOMWidget) and control.has_trait("value")):
-                raise WidgetError(
+                raise InputError(
                     f"The control {name!r} is {control!r}; expected an ipywidgets control with a "
                     "value, such as ipywidgets.IntSlider(4, min=1, max=8)."
                 )
             _make_readable(control, name)
         if not controls:
-            raise WidgetError("Got no controls; expected at least one, such as a slider.")
+            raise InputError("Got no controls; expected at least one, such as a slider.")
         self.controls = dict(controls)
         self.view = view
         self._update = update
@@ -188,12 +184,12 @@ class Comparison(anywidget.AnyWidget):
         """Show two other pictures, both at once; the divider and the zoom stay.
 
         Raises:
-            WidgetError: the pictures differ in size.
+            InputError: the pictures differ in size.
             ImageError: not a picture.
         """
         before, after = as_rgb8(before), as_rgb8(after)
         if before.shape != after.shape:
-            raise WidgetError(
+            raise InputError(
                 f"The pictures have {before.shape[0]}×{before.shape[1]} and "
                 f"{after.shape[0]}×{after.shape[1]} pixels; expected two of equal size. "
                 "Crop or resize one of them."

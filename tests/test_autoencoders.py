@@ -8,11 +8,10 @@ from skimage.util import view_as_blocks
 from sklearn.decomposition import PCA
 from torch import nn
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, InputError
 from course_lib.models.autoencoders import (
     Autoencoder,
     AutoencoderConfig,
-    AutoencoderError,
     Reconstruction,
     cut_patches,
     join_patches,
@@ -207,7 +206,7 @@ def test_last_line_and_column_are_repeated_where_patches_stick_out():
     ],
 )
 def test_impossible_configurations_are_refused_by_name(options, message):
-    with pytest.raises(AutoencoderError, match=message):
+    with pytest.raises(InputError, match=message):
         AutoencoderConfig(**options)
 
 
@@ -228,7 +227,7 @@ def test_impossible_configurations_are_refused_by_name(options, message):
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_would(call, message):
-    with pytest.raises(AutoencoderError, match=message) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         call(make())
     assert isinstance(caught.value, CourseError)
     assert isinstance(caught.value, ValueError)

@@ -15,9 +15,9 @@ from PIL import Image
 
 import course_lib
 from course_lib import cli, codecs
-from course_lib.codecs import CODECS, CodecError, Entry, decode, encode, encode_within, load_codec
+from course_lib.codecs import CODECS, Entry, decode, encode, encode_within, load_codec
 from course_lib.container import Header, pack, unpack
-from course_lib.errors import BitstreamError
+from course_lib.errors import BitstreamError, InputError
 from course_lib.images import ImageError, as_rgb8, photograph, read_image, write_image
 from course_lib.metrics import psnr
 
@@ -64,19 +64,19 @@ def test_importing_the_package_leaves_torch_alone():
     ],
 )
 def test_unknown_codec_gets_the_names_that_are_close(name, hint):
-    with pytest.raises(CodecError, match=f"No codec {name!r}; expected one of .*{hint}"):
+    with pytest.raises(InputError, match=f"No codec {name!r}; expected one of .*{hint}"):
         load_codec(name, quality=1)
 
 
 @pytest.mark.parametrize("quality", [0, -1, 101, 10**9])
 def test_quality_outside_the_ladder_gets_the_ladder(quality):
-    with pytest.raises(CodecError, match=f"jpeg has no quality {quality}; expected 1 to 100"):
+    with pytest.raises(InputError, match=f"jpeg has no quality {quality}; expected 1 to 100"):
         load_codec("jpeg", quality)
 
 
 @pytest.mark.parametrize("quality", [50.0, "50", None, True, float("nan")])
 def test_quality_that_is_no_whole_number_is_refused(quality):
-    with pytest.raises(CodecError, match="expected a whole number"):
+    with pytest.raises(InputError, match="expected a whole number"):
         load_codec("jpeg", quality)
     assert load_codec("jpeg", np.int64(50)).quality == 50
 
@@ -239,7 +239,7 @@ def test_search_passes_over_small_steps_back(monkeypatch, image):
 @pytest.mark.parametrize("name", CLASSIC)
 def test_too_few_bytes_are_refused_with_the_number_that_would_do(name, image):
     least = len(encode(image, name, 1))
-    with pytest.raises(CodecError, match=rf"{name} needs at least {least:,} bytes .*; 20 are"):
+    with pytest.raises(InputError, match=rf"{name} needs at least {least:,} bytes .*; 20 are"):
         encode_within(image, name, 20)
     assert len(encode_within(image, name, least)) <= least
 
@@ -296,7 +296,7 @@ def test_progressive_file_without_a_whole_segment_is_refused(planes, image):
 def test_part_of_a_classic_file_is_refused_by_name(name, image):
     data = encode(image, name, 50)
     for part in (data, data[:-1]):
-        with pytest.raises(CodecError, match=f"{name} is not progressive"):
+        with pytest.raises(InputError, match=f"{name} is not progressive"):
             decode(part, partial=True)
 
 

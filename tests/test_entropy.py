@@ -21,7 +21,6 @@ from course_lib.entropy import (
     SMALLEST,
     TOTAL,
     AdaptiveBits,
-    EntropyError,
     FactorizedPrior,
     IntegerTables,
     RangeDecoder,
@@ -34,7 +33,7 @@ from course_lib.entropy import (
     integer_table,
     make_tables,
 )
-from course_lib.errors import BitstreamError, CourseError
+from course_lib.errors import BitstreamError, CourseError, InputError
 
 unhurried = settings(deadline=None)  # the machine may be busy
 
@@ -99,7 +98,7 @@ def test_integer_table_loses_next_to_nothing():
     "weights", [[], [[1.0]], [0.0, 0.0], [-1.0, 2.0], [np.nan, 1.0], [np.inf], np.ones(17)]
 )
 def test_integer_table_refuses_what_is_no_distribution(weights):
-    with pytest.raises(EntropyError, match="expected"):
+    with pytest.raises(InputError, match="expected"):
         integer_table(weights, precision=4)
 
 
@@ -133,7 +132,7 @@ HALF = TOTAL // 2
     ],
 )
 def test_arrays_that_are_no_tables_are_refused(counts, offsets):
-    with pytest.raises(EntropyError, match="expected int32"):
+    with pytest.raises(InputError, match="expected int32"):
         IntegerTables(counts, offsets)
 
 
@@ -152,7 +151,7 @@ def test_a_broken_table_is_refused_by_its_channel(row):
     counts = np.zeros((2, 3), np.int32)
     counts[0, :2] = HALF
     counts[1, : len(row)] = row
-    with pytest.raises(EntropyError, match="channel 1 is broken"):
+    with pytest.raises(InputError, match="channel 1 is broken"):
         IntegerTables(counts, np.array([0, LARGEST], np.int32))
 
 
@@ -161,9 +160,9 @@ def test_histogram_tables_count_with_one_added():
     assert tables.offsets.tolist() == [3, -7]
     # 3: 3 + 1, 4: 0 + 1, 5: 1 + 1, all others: 1, of 8; and 4 + 1 of 6 for −7
     assert np.allclose(tables.counts / TOTAL, [[1 / 8, 4 / 8, 1 / 8, 2 / 8], [1 / 6, 5 / 6, 0, 0]])
-    with pytest.raises(EntropyError, match="span"):
+    with pytest.raises(InputError, match="span"):
         histogram_tables(np.array([[0, 1 << 20]]))
-    with pytest.raises(EntropyError, match="at least one"):
+    with pytest.raises(InputError, match="at least one"):
         histogram_tables(np.zeros((3, 0), int))
 
 
@@ -237,12 +236,12 @@ def test_a_payload_decodes_whatever_follows_it():
 @pytest.mark.parametrize("symbols", [[2], [-1], [2**32], [0.0], ["0"], [[0]]])
 def test_range_encoder_refuses_symbols_without_a_count(symbols):
     for counts in ([HALF, HALF], [[HALF, HALF]]):
-        with pytest.raises(EntropyError, match=r"expected \(1,\) integers from 0 to 1"):
+        with pytest.raises(InputError, match=r"expected \(1,\) integers from 0 to 1"):
             RangeEncoder().encode(symbols, counts)
 
 
 def test_range_encoder_refuses_rows_for_other_symbols():
-    with pytest.raises(EntropyError, match=r"expected \(2,\) integers"):
+    with pytest.raises(InputError, match=r"expected \(2,\) integers"):
         RangeEncoder().encode([0], [[HALF, HALF], [HALF, HALF]])
 
 
@@ -258,9 +257,9 @@ def test_range_encoder_refuses_rows_for_other_symbols():
     ],
 )
 def test_range_coder_refuses_counts_that_are_no_table(counts):
-    with pytest.raises(EntropyError, match="use integer_table"):
+    with pytest.raises(InputError, match="use integer_table"):
         RangeEncoder().encode([0, 0], counts)
-    with pytest.raises(EntropyError, match="use integer_table"):
+    with pytest.raises(InputError, match="use integer_table"):
         RangeDecoder(b"abc").decode(counts, 2)
 
 
@@ -364,14 +363,14 @@ def test_every_integer_type_is_coded_alike(dtype):
 )
 def test_other_symbols_are_refused_by_name(symbols, complaint):
     for use in (encode_symbols, lambda symbols, tables: tables.bits(symbols)):
-        with pytest.raises(EntropyError, match=complaint) as caught:
+        with pytest.raises(InputError, match=complaint) as caught:
             use(symbols, laplace_tables([1.0]))
         assert isinstance(caught.value, CourseError) and isinstance(caught.value, ValueError)
 
 
 def test_a_shape_for_other_tables_is_refused():
     for shape in ((2, 3), (), (1, -1)):
-        with pytest.raises(EntropyError, match="expected"):
+        with pytest.raises(InputError, match="expected"):
             decode_symbols(b"", shape, laplace_tables([1.0]))
 
 
@@ -557,15 +556,15 @@ def test_any_bits_round_trip(drawn):
 def test_adaptive_bits_refuse_what_they_cannot_code():
     model, encoder = AdaptiveBits(2), RangeEncoder()
     for bits in ([0, 2], [0.0, 1.0], [0]):
-        with pytest.raises(EntropyError, match="0 or 1"):
+        with pytest.raises(InputError, match="0 or 1"):
             model.encode(encoder, bits, [0, 1])
     for contexts in ([0, 2], [-1, 0], [0.0, 1.0]):
-        with pytest.raises(EntropyError, match="from 0 to 1"):
+        with pytest.raises(InputError, match="from 0 to 1"):
             model.encode(encoder, [0, 1], contexts)
-        with pytest.raises(EntropyError, match="from 0 to 1"):
+        with pytest.raises(InputError, match="from 0 to 1"):
             model.decode(RangeDecoder(b""), contexts)
     for arguments in ((0,), (1, 7), (1, 2**23)):
-        with pytest.raises(EntropyError, match="expected"):
+        with pytest.raises(InputError, match="expected"):
             AdaptiveBits(*arguments)
 
 
@@ -635,7 +634,7 @@ def test_random_bytes_give_maps_or_a_bitstream_error(payload):
     ],
 )
 def test_other_maps_are_refused_by_name(values, num_planes, complaint):
-    with pytest.raises(EntropyError, match=complaint):
+    with pytest.raises(InputError, match=complaint):
         encode_bitplanes(values, num_planes)
 
 
@@ -710,7 +709,7 @@ def test_prior_takes_any_shape_of_latents_and_refuses_other_channels():
     assert torch.allclose(alone[0, :, 0, 0], bits[1, :, 2, 4])
     assert prior(y[:, :, 0, 0]).shape == (2, 3)
     assert prior(y[:0]).shape == (0, 3, 4, 5)
-    with pytest.raises(EntropyError, match=r"\(2, 4\); expected \(batch, 3, …\)"):
+    with pytest.raises(InputError, match=r"\(2, 4\); expected \(batch, 3, …\)"):
         prior(torch.zeros(2, 4))
 
 
@@ -756,7 +755,7 @@ def test_quantiles_invert_the_cumulative_distribution():
     for probability in (1e-9, 0.1, 0.5, 0.999):
         reached = torch.sigmoid(prior.logits(prior.quantile(probability)[:, None]))
         assert torch.allclose(reached, torch.full_like(reached, probability), rtol=1e-9)
-    with pytest.raises(EntropyError, match="between 0 and 1"):
+    with pytest.raises(InputError, match="between 0 and 1"):
         prior.quantile(1.0)
 
 

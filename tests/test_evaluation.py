@@ -9,9 +9,9 @@ import pytest
 from course_lib import evaluation
 from course_lib.cli import main
 from course_lib.codecs import load_codec
+from course_lib.errors import InputError
 from course_lib.evaluation import (
     Curve,
-    EvaluationError,
     compare,
     evaluate,
     is_on_kodak,
@@ -132,7 +132,7 @@ def test_small_images_have_no_ms_ssim(tmp_path):
 @pytest.mark.parametrize("content", ["", "[]", '{"settings": {}}', '{"points": []}', "\x00"])
 def test_a_broken_result_file_is_named(tmp_path, content):
     (tmp_path / "r.json").write_text(content)
-    with pytest.raises(EvaluationError, match=r"r\.json is not a file of results"):
+    with pytest.raises(InputError, match=r"r\.json is not a file of results"):
         load_results(tmp_path / "r.json")
 
 
@@ -149,14 +149,14 @@ def test_bd_rates_leave_out_points_that_a_cheaper_one_beats():
     )
     assert compare(anchor, dented, "psnr") == pytest.approx(-50)
     assert compare(anchor, dented, "ms-ssim") is None
-    with pytest.raises(EvaluationError, match="expected psnr or ms-ssim"):
+    with pytest.raises(InputError, match="expected psnr or ms-ssim"):
         compare(anchor, dented, "ssim")
 
 
 def test_published_curves_are_found_by_name():
     curve = published_curve("balle2017-mse")
     assert curve.published and len(curve.bpp) == 8
-    with pytest.raises(EvaluationError, match=r"expected one of .*minnen2017"):
+    with pytest.raises(InputError, match=r"expected one of .*minnen2017"):
         published_curve("balle2027")
 
 

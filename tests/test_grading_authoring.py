@@ -15,7 +15,7 @@ import pytest
 import sample_exercise
 from sample_exercise import COUNT, NAME, PICK, REPOSITORY, SPECS, cells, picture, write_sample
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, InputError
 from course_lib.grading import WrongAnswer, check
 from course_lib.grading.authoring import load_solution, make_fixture, review, run_solution
 from course_lib.grading.fixtures import dump_exercise, read_exercise
@@ -30,7 +30,6 @@ from course_lib.grading.releasing import (
     BUNDLED,
     MADE,
     NOT_BUNDLED,
-    ReleaseError,
     bundle,
     release,
     review_exercises,
@@ -216,7 +215,7 @@ def test_an_exercise_that_somebody_worked_in_is_not_overwritten(repository):
     worked = path.read_text().replace('raise NotImplementedError(\\"the sum', "return x.sum() # (")
     path.write_text(worked)
     change_text(repository)
-    with pytest.raises(ReleaseError, match="somebody has worked in it"):
+    with pytest.raises(InputError, match="somebody has worked in it"):
         release(repository)
     assert path.read_text() == worked
     path.rename(path.with_name("01_mine.ipynb"))
@@ -393,7 +392,7 @@ def test_one_broken_solution_does_not_hold_up_the_others(repository):
 
 
 def test_without_solutions_there_is_nothing_to_release(tmp_path):
-    with pytest.raises(ReleaseError, match="a student bundle has no solutions"):
+    with pytest.raises(InputError, match="a student bundle has no solutions"):
         release(tmp_path)
 
 
@@ -461,7 +460,7 @@ def test_review_tells_when_released_fixtures_no_longer_catch_a_mistake(repositor
 
 
 def test_review_of_an_unknown_exercise_is_refused(repository):
-    with pytest.raises(ReleaseError, match="No exercise 99_none; expected one of: 03_sample"):
+    with pytest.raises(InputError, match="No exercise 99_none; expected one of: 03_sample"):
         list(review_exercises(repository, ["99_none"]))
 
 
@@ -535,10 +534,10 @@ def test_bundle_without_git_is_the_same_but_for_files_that_git_would_not_know(
 def test_bundle_is_refused_where_git_does_not_answer(clone, tmp_path_factory, monkeypatch):
     target = tmp_path_factory.mktemp("out") / "bundle"
     shutil.rmtree(clone / ".git" / "objects")
-    with pytest.raises(ReleaseError, match="is a git clone, but git does not list its files: fat"):
+    with pytest.raises(InputError, match="is a git clone, but git does not list its files: fat"):
         bundle(clone, target)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(ReleaseError, match=r"git does not list its files: .*No such file"):
+    with pytest.raises(InputError, match=r"git does not list its files: .*No such file"):
         bundle(clone, target)
     assert not target.exists()
 
@@ -557,7 +556,7 @@ def test_bundle_never_overwrites(occupy, clone, tmp_path):
     target = tmp_path / "out"
     occupy(target)
     before = files(tmp_path)
-    with pytest.raises(ReleaseError, match="exists and is not an empty folder"):
+    with pytest.raises(InputError, match="exists and is not an empty folder"):
         bundle(clone, target)
     assert files(tmp_path) == before
 
@@ -574,7 +573,7 @@ def test_bundle_is_written_whole_or_not_at_all(clone, tmp_path_factory, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("course_lib.grading.releasing.shutil.copy2", fail)
-    with pytest.raises(ReleaseError, match="No space left on device"):
+    with pytest.raises(InputError, match="No space left on device"):
         bundle(clone, folder / "bundle")
     assert list(folder.iterdir()) == []
 

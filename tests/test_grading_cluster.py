@@ -116,9 +116,7 @@ def test_a_cluster_at_an_address_grades(tmp_path, recipe):
 def test_nobody_at_the_address_is_said(monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", "1s")
     with (
-        pytest.raises(
-            cluster.ClusterError, match=r"No Dask scheduler answers at tcp://127.0.0.1:1"
-        ),
+        pytest.raises(cluster.InputError, match=r"No Dask scheduler answers at tcp://127.0.0.1:1"),
         cluster.connect(scheduler="tcp://127.0.0.1:1"),
     ):
         pass

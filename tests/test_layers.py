@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib.layers import GDN, LayerError, block_conv, gdn, strided_conv, sub_pixel_conv
+from course_lib.errors import InputError
+from course_lib.layers import GDN, block_conv, gdn, strided_conv, sub_pixel_conv
 
 
 def random_input(*shape, seed=0):
@@ -105,5 +106,5 @@ def test_strided_and_sub_pixel_convolutions_undo_each_others_sizes():
     "make", [lambda: GDN(0), lambda: GDN(4, norm=3), lambda: strided_conv(3, 4, 4, stride=2)]
 )
 def test_layers_that_cannot_be_built_are_refused(make):
-    with pytest.raises(LayerError, match="expected"):
+    with pytest.raises(InputError, match="expected"):
         make()

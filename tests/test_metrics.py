@@ -5,9 +5,9 @@ import pytest
 import skimage.metrics
 from bjontegaard import bd_rate as reference_bd_rate
 
+from course_lib.errors import InputError
 from course_lib.images import photograph
 from course_lib.metrics import (
-    MetricError,
     bd_rate,
     bits_per_pixel,
     ms_ssim,
@@ -115,7 +115,7 @@ def test_bd_rate_does_not_depend_on_the_order_of_points():
     ],
 )
 def test_bd_rate_refuses_curves_it_cannot_compare(curve, message):
-    with pytest.raises(MetricError, match=message):
+    with pytest.raises(InputError, match=message):
         bd_rate([0.2, 0.4], [30, 33], *curve)
 
 
@@ -129,24 +129,24 @@ def test_bd_rate_refuses_curves_it_cannot_compare(curve, message):
     ],
 )
 def test_metrics_refuse_what_is_not_a_pair_of_images(other, message):
-    with pytest.raises(MetricError, match=message):
+    with pytest.raises(InputError, match=message):
         psnr(np.zeros((4, 4, 3), np.uint8), other)
 
 
 @pytest.mark.parametrize(("metric", "side"), [(ssim, 10), (ms_ssim, 160)])
 def test_structural_metrics_say_how_large_an_image_must_be(metric, side):
     small = np.zeros((side, 300, 3), np.uint8)
-    with pytest.raises(MetricError, match=f"at least {side + 1}"):
+    with pytest.raises(InputError, match=f"at least {side + 1}"):
         metric(small, small)
     metric(*[np.zeros((side + 1, side + 1, 3), np.uint8)] * 2)
 
 
 def test_impossible_values_are_refused():
-    with pytest.raises(MetricError):
+    with pytest.raises(InputError):
         bits_per_pixel(-1, 1, 1)
-    with pytest.raises(MetricError):
+    with pytest.raises(InputError):
         bits_per_pixel(1, 0, 1)
-    with pytest.raises(MetricError):
+    with pytest.raises(InputError):
         ms_ssim_db(1.01)
-    with pytest.raises(MetricError):
+    with pytest.raises(InputError):
         ms_ssim_db(float("nan"))

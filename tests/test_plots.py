@@ -97,13 +97,13 @@ def test_training_for_ms_ssim_keeps_the_colour():
 
 
 def test_an_unknown_codec_is_refused_with_the_known_ones():
-    with pytest.raises(plots.PlotError, match=r"'jpegxl'.*jpeg2000.*minnen2017"):
+    with pytest.raises(plots.InputError, match=r"'jpegxl'.*jpeg2000.*minnen2017"):
         plots.codec_style("jpegxl")
 
 
 @pytest.mark.parametrize("alt", ["", "  \n", None])
 def test_a_figure_without_description_is_not_shown(alt, shown):
-    with pytest.raises(plots.PlotError, match="description"):
+    with pytest.raises(plots.InputError, match="description"):
         plots.show(chart(), alt)
     assert not shown
     assert not plt.get_fignums()
@@ -183,7 +183,7 @@ def test_a_long_title_is_wrapped_above_its_picture():
     ("images", "titles"), [([], None), ([noise(4, 4)], ["one", "two"]), ([noise(4, 4)], [])]
 )
 def test_titles_and_images_must_match(images, titles):
-    with pytest.raises(plots.PlotError, match=f"{len(titles or [])} titles for {len(images)} im"):
+    with pytest.raises(plots.InputError, match=f"{len(titles or [])} titles for {len(images)} im"):
         plots.tile_images(images, titles)
 
 

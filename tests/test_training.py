@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from course_lib.cli import main
+from course_lib.errors import InputError
 from course_lib.images import photograph, write_image
 from course_lib.models.balle2017 import Balle2017, Balle2017Config, load_coder, rate_distortion
 from course_lib.training import (
     Muon,
     TrainingConfig,
-    TrainingError,
     learning_rate_factor,
     load_images,
     make_optimizers,
@@ -128,7 +128,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(tmp_pa
         result = objective(model, x)
         return result | {"loss": result["loss"] * (bad if len(calls) == 4 else 1)}
 
-    with pytest.raises(TrainingError, match=r"step 3 .*learning rate below 0\.002"):
+    with pytest.raises(InputError, match=r"step 3 .*learning rate below 0\.002"):
         run(tmp_path, images, objective=breaking, checkpoint_seconds=0, learning_rate=2e-3)
     resumed = run(tmp_path, images, learning_rate=2e-3)
     assert torch.equal(weights(resumed), weights(run(tmp_path / "o", images, learning_rate=2e-3)))
@@ -137,13 +137,13 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(tmp_pa
 def test_a_folder_with_another_run_is_refused(tmp_path, images):
     config = TrainingConfig(steps=1, **SETTINGS)
     train(tiny_model(), objective, images, config, tmp_path, recipe={"lmbda": 0.01})
-    with pytest.raises(TrainingError, match=r"lmbda was 0\.01 and is 0\.02"):
+    with pytest.raises(InputError, match=r"lmbda was 0\.01 and is 0\.02"):
         train(tiny_model(), objective, images, config, tmp_path, recipe={"lmbda": 0.02})
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path, images):
     (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(TrainingError, match="Move it away"):
+    with pytest.raises(InputError, match="Move it away"):
         run(tmp_path, images)
 
 
@@ -166,7 +166,7 @@ def test_the_log_has_training_and_validation_values(tmp_path, images):
 
 
 def test_reading_a_log_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(TrainingError, match="folder of a run"):
+    with pytest.raises(InputError, match="folder of a run"):
         read_log(tmp_path)
 
 
@@ -244,7 +244,7 @@ def test_two_processes_train_as_one(tmp_path, images):
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings, message):
-    with pytest.raises(TrainingError, match=message):
+    with pytest.raises(InputError, match=message):
         TrainingConfig(**settings)
 
 
@@ -273,9 +273,9 @@ def test_large_pictures_give_more_crops():
 
 
 def test_crops_larger_than_a_picture_are_refused():
-    with pytest.raises(TrainingError, match="16×16"):
+    with pytest.raises(InputError, match="16×16"):
         random_crops([torch.zeros(3, 12, 40, dtype=torch.uint8)], 16, 1)
-    with pytest.raises(TrainingError, match="none"):
+    with pytest.raises(InputError, match="none"):
         random_crops([], 16, 1)
 
 

@@ -3,7 +3,8 @@ import hashlib
 import pytest
 import torch
 
-from course_lib.weights import Weights, WeightsError, load_weights, save_weights, weights_path
+from course_lib.errors import InputError
+from course_lib.weights import Weights, load_weights, save_weights, weights_path
 
 WEIGHTS = Weights(
     {"a": torch.arange(6.0).reshape(2, 3).half(), "b": torch.tensor([1, -2], dtype=torch.int32)},
@@ -30,19 +31,19 @@ def test_one_changed_bit_is_found(tmp_path):
     content[-1] ^= 1
     path.write_bytes(content)
     load_weights(path)  # nobody said what to expect
-    with pytest.raises(WeightsError, match="fetch them again"):
+    with pytest.raises(InputError, match="fetch them again"):
         load_weights(path, sha256)
 
 
 def test_missing_weights_say_how_to_get_them(tmp_path):
-    with pytest.raises(WeightsError, match="course train"):
+    with pytest.raises(InputError, match="course train"):
         load_weights(tmp_path / "none.safetensors")
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors at all", bytes(64)])
 def test_files_of_another_kind_are_refused(tmp_path, content):
     (tmp_path / "w").write_bytes(content)
-    with pytest.raises(WeightsError, match="not a weights file"):
+    with pytest.raises(InputError, match="not a weights file"):
         load_weights(tmp_path / "w")
 
 
@@ -50,7 +51,7 @@ def test_safetensors_without_a_description_are_refused(tmp_path):
     import safetensors.torch
 
     safetensors.torch.save_file(WEIGHTS.tensors, tmp_path / "w")
-    with pytest.raises(WeightsError, match="not a weights file"):
+    with pytest.raises(InputError, match="not a weights file"):
         load_weights(tmp_path / "w")
 
 

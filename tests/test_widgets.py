@@ -124,7 +124,7 @@ def test_labels_are_readable_and_default_to_the_arguments_name():
     ],
 )
 def test_what_cannot_be_live_is_refused_by_name(draw, controls, message):
-    with pytest.raises(widgets.WidgetError, match=message):
+    with pytest.raises(widgets.InputError, match=message):
         widgets.live(draw, **controls)
 
 
@@ -143,7 +143,7 @@ def test_a_comparison_keeps_every_pixel():
 def test_pictures_of_different_sizes_are_refused_and_the_old_ones_stay():
     comparison = widgets.compare(noise(6, 4), noise(6, 4))
     state = comparison.get_state()
-    with pytest.raises(widgets.WidgetError, match="6×4 and 4×6 pixels"):
+    with pytest.raises(widgets.InputError, match="6×4 and 4×6 pixels"):
         comparison.update(noise(6, 4, seed=1), noise(4, 6), ("new", "newer"))
     assert comparison.get_state() == state
 

@@ -14,7 +14,7 @@ import dask
 from distributed import Client, LocalCluster, WorkerPlugin, as_completed, get_worker
 from distributed.scheduler import KilledWorker
 
-from course_lib.errors import CourseError
+from course_lib.errors import InputError
 from course_lib.grading.classroom import Job, Recipe, make_grader, needed
 from course_lib.grading.results import Graded
 from course_lib.grading.submissions import SubmissionError
@@ -24,16 +24,12 @@ PATIENCE = "30s"  # to reach a scheduler
 AHEAD = 3  # jobs for each worker that are on their way, so that none waits
 
 
-class ClusterError(CourseError):
-    """The workers cannot be reached."""
-
-
 @contextlib.contextmanager
 def connect(workers: int | None = None, scheduler: str | None = None) -> Iterator[Client]:
     """A client of Dask's scheduler at an address, or of one made here with that many workers.
 
     Raises:
-        ClusterError: there is nobody at the address.
+        InputError: there is nobody at the address.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": TRIES}))
@@ -52,7 +48,7 @@ def connect(workers: int | None = None, scheduler: str | None = None) -> Iterato
         try:
             client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise ClusterError(
+            raise InputError(
                 f"No Dask scheduler answers at {scheduler}: {error}. Start one with `dask "
                 "scheduler`, and workers with `dask worker ADDRESS`."
             ) from error

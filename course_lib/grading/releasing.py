@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from course_lib.errors import CourseError
+from course_lib.errors import InputError
 from course_lib.grading.authoring import (
     Attempt,
     Solution,
@@ -57,19 +57,15 @@ _LEFTOVERS = {"__pycache__", ".ipynb_checkpoints", ".progress.json", ".DS_Store"
 _DOWNLOADS = Path("data", "images")
 
 
-class ReleaseError(CourseError):
-    """Exercises that cannot be released as things stand."""
-
-
 def find_solutions(repository: Path) -> list[Path]:
     """The solution notebooks.
 
     Raises:
-        ReleaseError: there are none: a student bundle, or another folder.
+        InputError: there are none: a student bundle, or another folder.
     """
     paths = sorted((repository / "solutions").glob(_SOLUTIONS))
     if not paths:
-        raise ReleaseError(
+        raise InputError(
             f"No solutions in {repository / 'solutions'}. Exercises are released from the "
             "instructor's clone; a student bundle has no solutions."
         )
@@ -87,7 +83,7 @@ def release(repository: Path, check: bool = False) -> dict[str, str]:
 
     Raises:
         AuthoringError: a solution and its questions do not fit together.
-        ReleaseError: no solutions, or an exercise that somebody has worked in.
+        InputError: no solutions, or an exercise that somebody has worked in.
     """
     exercises = repository / "exercises"
     wanted: set[Path] = set()
@@ -116,14 +112,14 @@ def review_exercises(
 
     Raises:
         AuthoringError: a solution and its questions do not fit together.
-        ReleaseError: no exercise has one of the ``names``.
+        InputError: no exercise has one of the ``names``.
         FixtureError: the exercise was not released, or its fixtures are damaged.
     """
     paths = find_solutions(repository)
     unknown = set(names) - {path.stem for path in paths}
     if unknown:
         known = ", ".join(path.stem for path in paths)
-        raise ReleaseError(f"No exercise {', '.join(sorted(unknown))}; expected one of: {known}.")
+        raise InputError(f"No exercise {', '.join(sorted(unknown))}; expected one of: {known}.")
     for path in paths:
         if not names or path.stem in names:
             solution = load_solution(path)
@@ -142,11 +138,11 @@ def bundle(repository: Path, target: Path) -> list[Path]:
 
     Raises:
         AuthoringError: a solution and its questions do not fit together.
-        ReleaseError: no solutions, ``target`` is not free, or it cannot be written.
+        InputError: no solutions, ``target`` is not free, or it cannot be written.
     """
     target = target.absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ReleaseError(f"{target} exists and is not an empty folder. Choose another place.")
+        raise InputError(f"{target} exists and is not an empty folder. Choose another place.")
     made: dict[Path, bytes] = {}
     for built in _build(repository, repository / "exercises"):
         made |= {path.relative_to(repository): content for path, content in built.items()}
@@ -163,7 +159,7 @@ def bundle(repository: Path, target: Path) -> list[Path]:
             target.rmdir()  # empty; Windows renames only to a free name
         partial.rename(target)
     except OSError as error:
-        raise ReleaseError(
+        raise InputError(
             f"Cannot write {target}: {error.strerror}. Choose another place, or free space there "
             "and allow writing."
         ) from error
@@ -213,7 +209,7 @@ def _build_notebook(solution: Solution, exercises: Path) -> dict[Path, bytes]:
 def _keep_work(path: Path) -> None:
     """Refuse to overwrite a notebook that is not as release wrote it."""
     if path.suffix == ".ipynb" and path.exists() and not _is_as_released(path):
-        raise ReleaseError(
+        raise InputError(
             f"{path} is not as it was released: somebody has worked in it. Move it out of the "
             "way, then release again."
         )
@@ -284,7 +280,7 @@ def _tracked_files(repository: Path) -> set[Path] | None:
         listed = subprocess.run(command, capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", b"") or str(error).encode()
-        raise ReleaseError(
+        raise InputError(
             f"{repository} is a git clone, but git does not list its files: "
             f"{reason.decode(errors='replace').strip()} Mend that, or use a copy without .git "
             "that has nothing of your own in it."

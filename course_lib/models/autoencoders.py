@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.errors import CourseError
+from course_lib.errors import InputError
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": nn.Identity(),
@@ -39,16 +39,12 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class AutoencoderError(CourseError, ValueError):
-    """A configuration that makes no autoencoder, or patches that do not fit it."""
-
-
 @dataclass(frozen=True)
 class AutoencoderConfig:
     """What an `Autoencoder` is made of.
 
     Raises:
-        AutoencoderError: a size below 1, or an activation that is not in `ACTIVATIONS`.
+        InputError: a size below 1, or an activation that is not in `ACTIVATIONS`.
     """
 
     num_pixels: int = 64  # in a patch: 8×8
@@ -61,10 +57,10 @@ class AutoencoderConfig:
         for name in ("num_pixels", "num_units"):
             size = getattr(self, name)
             if not isinstance(size, int) or size < 1:
-                raise AutoencoderError(f"{name} is {size!r}; expected a whole number, at least 1.")
+                raise InputError(f"{name} is {size!r}; expected a whole number, at least 1.")
         for name in ("activation", "output_activation"):
             if getattr(self, name) not in ACTIVATIONS:
-                raise AutoencoderError(
+                raise InputError(
                     f"{name} is {getattr(self, name)!r}; expected one of {', '.join(ACTIVATIONS)}."
                 )
 
@@ -105,7 +101,7 @@ class Autoencoder(nn.Module):
         """Pixels in [0, 1] ``(B, num_pixels)`` to codes ``(B, num_units)``.
 
         Raises:
-            AutoencoderError: not ``(B, num_pixels)``, or not floats.
+            InputError: not ``(B, num_pixels)``, or not floats.
         """
         _check_rows("patches", x, self.config.num_pixels)
         return ACTIVATIONS[self.config.activation](x @ self.W.T + self.b)
@@ -114,7 +110,7 @@ class Autoencoder(nn.Module):
         """Codes ``(B, num_units)`` to pixels ``(B, num_pixels)``, which may leave [0, 1].
 
         Raises:
-            AutoencoderError: not ``(B, num_units)``, or not floats.
+            InputError: not ``(B, num_units)``, or not floats.
         """
         _check_rows("codes", y, self.config.num_units)
         W_out = self.W.T if self.config.tied_weights else self.W_out
@@ -147,11 +143,11 @@ def train(
     which only find the mean brightness, are hundreds of times larger than those that follow.
 
     Raises:
-        AutoencoderError: no patches, patches that do not fit the model, or a loss that is no
+        InputError: no patches, patches that do not fit the model, or a loss that is no
             longer finite.
     """
     if len(patches) == 0:
-        raise AutoencoderError("Got no patches to train on; expected at least one.")
+        raise InputError("Got no patches to train on; expected at least one.")
     # fused: for a network this small, a quarter of the whole time
     optimizer = torch.optim.Adam(
         model.parameters(), lr=learning_rate, betas=(0.9, 0.95), fused=True
@@ -167,7 +163,7 @@ def train(
         decay.step()
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
-            raise AutoencoderError(
+            raise InputError(
                 f"The loss is {losses[-1]} at step {step}; expected a finite number. Lower the "
                 f"learning rate, now {learning_rate}, and check that pixels are in [0, 1]."
             )
@@ -183,10 +179,10 @@ def cut_patches(picture: Tensor, size: int) -> Tensor:
     tensor([2, 3, 6, 7])
 
     Raises:
-        AutoencoderError: not ``(H, W)`` with at least one pixel, or a size below 1.
+        InputError: not ``(H, W)`` with at least one pixel, or a size below 1.
     """
     if picture.ndim != 2 or picture.numel() == 0 or size < 1:
-        raise AutoencoderError(
+        raise InputError(
             f"Got a picture of shape {tuple(picture.shape)} and patches of size {size}; expected "
             "(H, W) with at least one pixel, and a size of at least 1. Give a colour picture "
             "channel by channel."
@@ -202,12 +198,12 @@ def join_patches(patches: Tensor, height: int, width: int) -> Tensor:
     """The picture ``(height, width)`` that `cut_patches` cut into ``patches (count, size²)``.
 
     Raises:
-        AutoencoderError: another number of patches than such a picture has, or not square ones.
+        InputError: another number of patches than such a picture has, or not square ones.
     """
     size = math.isqrt(patches.shape[-1])
     rows, columns = -(-height // max(size, 1)), -(-width // max(size, 1))
     if patches.shape != (rows * columns, size * size) or patches.numel() == 0:
-        raise AutoencoderError(
+        raise InputError(
             f"Got patches of shape {tuple(patches.shape)} for a picture of {height}×{width}; "
             f"expected {rows * columns} rows of {size}×{size} pixels. Give the height and width "
             "of the picture that was cut."
@@ -218,7 +214,7 @@ def join_patches(patches: Tensor, height: int, width: int) -> Tensor:
 
 def _check_rows(what: str, tensor: Tensor, size: int) -> None:
     if tensor.ndim != 2 or tensor.shape[1] != size or not tensor.is_floating_point():
-        raise AutoencoderError(
+        raise InputError(
             f"Got {what} of shape {tuple(tensor.shape)} and type {tensor.dtype}; expected floats "
             f"(B, {size}). Flatten pictures with cut_patches, and divide 8-bit pixels by 255."
         )

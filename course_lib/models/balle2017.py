@@ -42,11 +42,11 @@ from torch import Tensor, nn
 
 from course_lib.device import autocast_dtype, pick_device
 from course_lib.entropy import FactorizedPrior, IntegerTables, decode_symbols, encode_symbols
-from course_lib.errors import BitstreamError, CourseError
+from course_lib.errors import BitstreamError, InputError
 from course_lib.images import to_image, to_tensor
 from course_lib.layers import GDN, block_conv, strided_conv, sub_pixel_conv
 from course_lib.quantization import quantize
-from course_lib.weights import Weights, WeightsError, load_weights, save_weights
+from course_lib.weights import Weights, load_weights, save_weights
 
 DOWNSAMPLING = 16  # pixels per latent, along each side
 TILE = 64  # latents along each side that are computed, and coded, at a time: 1024 pixels
@@ -54,16 +54,12 @@ HALO = 2  # latents around a tile that its pixels depend on, and the other way r
 METRICS = ("mse", "ms-ssim")
 
 
-class Balle2017Error(CourseError, ValueError):
-    """A configuration or an input that does not fit this model."""
-
-
 @dataclass(frozen=True)
 class Balle2017Config:
     """What a `Balle2017` is made of.
 
     Raises:
-        Balle2017Error: no channels, no gain, or a norm other than 1 and 2.
+        InputError: no channels, no gain, or a norm other than 1 and 2.
     """
 
     num_channels: int = 96  # of every hidden layer
@@ -73,9 +69,9 @@ class Balle2017Config:
 
     def __post_init__(self):
         if min(self.num_channels, self.num_latents) < 1 or not self.gain > 0:
-            raise Balle2017Error(f"Got {self}; expected at least one channel and gain > 0.")
+            raise InputError(f"Got {self}; expected at least one channel and gain > 0.")
         if self.gdn_norm not in (1, 2):
-            raise Balle2017Error(f"Got gdn_norm {self.gdn_norm}; expected 1 or 2.")
+            raise InputError(f"Got gdn_norm {self.gdn_norm}; expected 1 or 2.")
 
 
 class Output(NamedTuple):
@@ -135,10 +131,10 @@ class Balle2017(nn.Module):
         """Pixels (B, 3, H, W) in [0, 1] to latents y (B, num_latents, H/16, W/16).
 
         Raises:
-            Balle2017Error: another shape.
+            InputError: another shape.
         """
         if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % 16 or x.shape[3] % 16 or not x.numel():
-            raise Balle2017Error(
+            raise InputError(
                 f"Got a tensor of shape {tuple(x.shape)}; expected (B, 3, H, W) with H and W "
                 "multiples of 16. Crop or pad it; encode_segments takes images of any size."
             )
@@ -267,7 +263,7 @@ def rate_distortion(
             pixels a side.
     """
     if metric not in METRICS:
-        raise Balle2017Error(f"Got metric {metric!r}; expected one of {', '.join(METRICS)}.")
+        raise InputError(f"Got metric {metric!r}; expected one of {', '.join(METRICS)}.")
     bpp = output.bits.mean() / (x.shape[2] * x.shape[3])
     if metric == "mse":
         distortion = 255**2 * F.mse_loss(output.x_hat, x)
@@ -393,7 +389,7 @@ def load_model(weights: Weights) -> Balle2017:
     """The model alone, to look at or to train on.
 
     Raises:
-        WeightsError: the weights are another model's.
+        InputError: the weights are another model's.
     """
     state = {
         name.removeprefix("model."): tensor.float()
@@ -404,7 +400,7 @@ def load_model(weights: Weights) -> Balle2017:
         model = Balle2017(Balle2017Config(**weights.about["config"]))
         model.load_state_dict(state)
     except (KeyError, TypeError, RuntimeError) as error:
-        raise WeightsError(
+        raise InputError(
             f"These are no weights of balle2017, but of {weights.about.get('model')!r}: {error}"
         ) from error
     return model.eval()
