@@ -129,7 +129,7 @@ def _encode(options) -> None:
 
 def _decode(options) -> None:
     from course_lib.codecs import decode
-    from course_lib.container import read_file
+    from course_lib.coding.container import read_file
     from course_lib.images import write_image
     from course_lib.metrics import bits_per_pixel
 
@@ -146,7 +146,7 @@ def _decode(options) -> None:
 
 def _inspect(options) -> None:
     from course_lib.codecs import codec_name
-    from course_lib.container import NO_WEIGHTS, read_file, unpack
+    from course_lib.coding.container import NO_WEIGHTS, read_file, unpack
     from course_lib.metrics import bits_per_pixel
 
     contents = unpack(read_file(options.file))

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from course_lib import classic
-from course_lib.container import NO_WEIGHTS, Contents, Header, pack, read_header, unpack
+from course_lib.coding.container import NO_WEIGHTS, Contents, Header, pack, read_header, unpack
 from course_lib.errors import BitstreamError, InputError
 from course_lib.images import as_rgb8
 from course_lib.metrics import bits_per_pixel

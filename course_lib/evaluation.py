@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from course_lib import __version__
 from course_lib.codecs import ladder, load_codec
-from course_lib.container import payload_size
+from course_lib.coding.container import payload_size
 from course_lib.device import usable_cores
 from course_lib.errors import InputError
 from course_lib.images import read_image

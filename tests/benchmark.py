@@ -31,8 +31,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from course_lib import entropy, training
+from course_lib import training
 from course_lib.codecs import Codec, ladder, load_codec
+from course_lib.coding.bitplanes import decode_bitplanes, encode_bitplanes
+from course_lib.coding.range_coding import decode_symbols, encode_symbols
+from course_lib.coding.tables import integer_table, make_tables
 from course_lib.device import autocast_dtype, usable_cores
 from course_lib.images import (
     PHOTOGRAPHS,
@@ -342,15 +345,15 @@ def laplace_latents() -> tuple[np.ndarray, np.ndarray]:
 
 
 def course(symbols, probabilities) -> Coder:
-    tables = entropy.make_tables(probabilities[:, :-1], [-REACH] * CHANNELS, probabilities[:, -1])
+    tables = make_tables(probabilities[:, :-1], [-REACH] * CHANNELS, probabilities[:, -1])
     return Coder(
-        lambda: entropy.encode_symbols(symbols, tables),
-        lambda data: entropy.decode_symbols(data, symbols.shape, tables),
+        lambda: encode_symbols(symbols, tables),
+        lambda data: decode_symbols(data, symbols.shape, tables),
     )
 
 
 def sixteen_bit_cdfs(probabilities):
-    counts = np.array([entropy.integer_table(row, precision=16) for row in probabilities])
+    counts = np.array([integer_table(row, precision=16) for row in probabilities])
     return np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0)))
 
 
@@ -390,8 +393,8 @@ def torchac(symbols, probabilities):
 def bit_planes(symbols, probabilities):
     num_planes = int(np.abs(symbols).max()).bit_length()
     return Coder(
-        lambda: entropy.encode_bitplanes(symbols, num_planes),
-        lambda data: entropy.decode_bitplanes(data, symbols.shape, num_planes),
+        lambda: encode_bitplanes(symbols, num_planes),
+        lambda data: decode_bitplanes(data, symbols.shape, num_planes),
     )
 
 

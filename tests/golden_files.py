@@ -21,9 +21,9 @@ import torch
 from benchmark import machine
 
 from course_lib.codecs import CODECS, load_codec
-from course_lib.container import Header, pack, unpack
+from course_lib.coding.container import Header, pack, unpack
+from course_lib.coding.range_coding import decode_symbols
 from course_lib.device import autocast_dtype
-from course_lib.entropy import decode_symbols
 from course_lib.images import photograph, to_tensor
 from course_lib.models import balle2017
 from course_lib.paths import atomic_write, data_dir

@@ -16,7 +16,7 @@ from PIL import Image
 import course_lib
 from course_lib import cli, codecs
 from course_lib.codecs import CODECS, Entry, decode, encode, encode_within, load_codec
-from course_lib.container import Header, pack, unpack
+from course_lib.coding.container import Header, pack, unpack
 from course_lib.errors import BitstreamError, InputError
 from course_lib.images import ImageError, as_rgb8, photograph, read_image, write_image
 from course_lib.metrics import psnr

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib import container
-from course_lib.container import Header, pack, unpack
+from course_lib.coding import container
+from course_lib.coding.container import Header, pack, unpack
 from course_lib.errors import BitstreamError, CourseError
 from course_lib.images import MAX_PIXELS
 

@@ -1,8 +1,10 @@
 """The entropy coder: bounds by information theory, round trips of anything, hostile bytes."""
 
 import doctest
+import importlib
 import itertools
 import math
+import pkgutil
 import zlib
 
 import numpy as np
@@ -15,20 +17,23 @@ from safetensors.numpy import load, save
 from scipy import stats
 from skimage import data
 
-from course_lib import entropy
-from course_lib.entropy import (
-    LARGEST,
-    SMALLEST,
-    TOTAL,
-    AdaptiveBits,
-    FactorizedPrior,
-    IntegerTables,
+from course_lib import coding
+from course_lib.coding import range_coding
+from course_lib.coding.adaptive import AdaptiveBits
+from course_lib.coding.bitplanes import decode_bitplanes, encode_bitplanes
+from course_lib.coding.prior import FactorizedPrior
+from course_lib.coding.range_coding import (
     RangeDecoder,
     RangeEncoder,
-    decode_bitplanes,
     decode_symbols,
-    encode_bitplanes,
     encode_symbols,
+)
+from course_lib.coding.tables import (
+    LARGEST,
+    PRECISION,
+    SMALLEST,
+    TOTAL,
+    IntegerTables,
     histogram_tables,
     integer_table,
     make_tables,
@@ -52,9 +57,13 @@ def laplace_tables(scales, reach=30):
     return make_tables(pmfs, [-reach] * len(scales), [1 - pmf.sum() for pmf in pmfs])
 
 
-def test_docstring_examples_run():
-    result = doctest.testmod(entropy)
-    assert result.attempted and not result.failed
+MODULES = [module.name for module in pkgutil.iter_modules(coding.__path__)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name):
+    result = doctest.testmod(importlib.import_module(f"course_lib.coding.{name}"))
+    assert not result.failed
 
 
 # ---------------------------------------------------------------------------- integer tables
@@ -179,7 +188,7 @@ def test_constriction_codes_with_exactly_our_counts(num_symbols, one_row_each):
         encoder = RangeEncoder()
         encoder.encode([symbol], counts[None] if one_row_each else counts)
         _, (lower, size) = encoder._coder.pos()
-        step = (2**64 - 1) >> entropy.PRECISION
+        step = (2**64 - 1) >> PRECISION
         grown = 2**32 if step * count < 2**32 else 1  # constriction moves on by a word
         assert size == step * count * grown
         assert lower == step * below * grown % 2**64
@@ -189,14 +198,14 @@ def test_constriction_codes_with_exactly_our_counts(num_symbols, one_row_each):
 def test_plain_probabilities_would_not_be_exact():
     """Why `_model` takes one count from each symbol; if this fails, constriction has changed."""
     counts = integer_table(np.random.default_rng(0).random(300) ** 6)
-    constriction = entropy.constriction.stream
+    constriction = range_coding.constriction.stream
     model = constriction.model.Categorical(counts / TOTAL, perfect=False)
     sizes = []
     for symbol in range(300):
         coder = constriction.queue.RangeEncoder()
         coder.encode(symbol, model)
         sizes.append(coder.pos()[1][1])
-    step = (2**64 - 1) >> entropy.PRECISION
+    step = (2**64 - 1) >> PRECISION
     assert any(
         size not in (step * c, step * c << 32)
         for size, c in zip(sizes, counts.tolist(), strict=True)
@@ -212,7 +221,7 @@ def test_any_sequence_of_calls_round_trips_within_two_words(drawn):
         counts = integer_table(weights)
         symbols = drawn.draw(st.lists(st.integers(0, len(counts) - 1), max_size=40))
         calls.append((np.array(symbols, int), counts))
-        ideal += (entropy.PRECISION - np.log2(counts[np.array(symbols, int)])).sum()
+        ideal += (PRECISION - np.log2(counts[np.array(symbols, int)])).sum()
     encoder = RangeEncoder()
     for symbols, counts in calls:
         encoder.encode(symbols, counts)
@@ -450,7 +459,7 @@ def test_forged_escapes_beyond_the_range_are_refused():
     tables = make_tables([[1.0]], [0], [1.0])
     encoder = RangeEncoder()
     encoder.encode([0], tables.counts[0])
-    entropy._encode_numbers(encoder, np.array([2**34 - 1]))
+    range_coding._encode_numbers(encoder, np.array([2**34 - 1]))
     with pytest.raises(BitstreamError):
         decode_symbols(encoder.finish(), (1, 1), tables)
 

@@ -26,7 +26,7 @@ import pytest
 
 from course_lib import cli
 from course_lib.codecs import CODECS, decode, encode
-from course_lib.container import Header, pack, unpack
+from course_lib.coding.container import Header, pack, unpack
 from course_lib.errors import BitstreamError, CourseError
 
 SECONDS_FOR_ONE = 60  # then it is a hang; 2^26 honest pixels take 4 to 11

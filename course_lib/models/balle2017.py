@@ -40,8 +40,10 @@ import torch.nn.functional as F
 from pytorch_msssim import ms_ssim
 from torch import Tensor, nn
 
+from course_lib.coding.prior import FactorizedPrior
+from course_lib.coding.range_coding import decode_symbols, encode_symbols
+from course_lib.coding.tables import IntegerTables
 from course_lib.device import autocast_dtype, pick_device
-from course_lib.entropy import FactorizedPrior, IntegerTables, decode_symbols, encode_symbols
 from course_lib.errors import BitstreamError, InputError
 from course_lib.images import to_image, to_tensor
 from course_lib.layers import GDN, block_conv, strided_conv, sub_pixel_conv
