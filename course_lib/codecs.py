@@ -1,4 +1,7 @@
-"""Every codec of the course by name: the one table, and encode and decode on whole files.
+"""Every codec of the course: the one table, and encode and decode on whole files.
+
+A codec is one row of `CODECS`; all that is known of it follows from there. Adding one is a model
+file, a recipe and a row.
 
 >>> from course_lib.images import photograph
 >>> image = photograph("chelsea")
@@ -9,80 +12,227 @@
 
 import difflib
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, NamedTuple
+from functools import lru_cache, partial
+from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
 
 from course_lib import classic
+from course_lib.coder import TiledCoder, load_tiled_coder
 from course_lib.coding.container import NO_WEIGHTS, Contents, Header, pack, read_header, unpack
 from course_lib.errors import BitstreamError, InputError
 from course_lib.images import as_rgb8
 from course_lib.metrics import bits_per_pixel
 from course_lib.models import balle2017
-from course_lib.weights import load_weights, weights_path
+from course_lib.weights import Weights, load_weights, weights_path
 
 
 class TooFewBytes(InputError):
     """Even the lowest quality of a codec needs more bytes than are allowed."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One line of the table.
+# ------------------------------------------------------------------------------ one row a codec
 
-    ``coder(config, quality)`` makes an object with ``encode_segments(image) -> list[bytes]`` and
-    ``decode_segments(segments, height, width) -> image``, which raises `BitstreamError` for
-    segments that the former cannot have written, their number included.
+
+class SegmentCoder(Protocol):
+    """A codec at one quality, without the container around its segments."""
+
+    def encode_segments(self, image: np.ndarray) -> list[bytes]:
+        """The segments of a ``uint8 (H, W, 3)`` image: at least one."""
+
+    def decode_segments(self, segments: Sequence[bytes], height: int, width: int) -> np.ndarray:
+        """The image of segments; of a progressive codec also of the first few.
+
+        Raises:
+            BitstreamError: segments that ``encode_segments`` cannot have written, their number
+                included.
+        """
+
+
+class Look(NamedTuple):
+    """How a system is drawn and called, in every figure of the course."""
+
+    label: str
+    color: str  # at least 3:1 on white
+    marker: str
+
+
+class WeightsFile(NamedTuple):
+    """A file of trained weights in data/weights/."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the course knows of a codec.
+
+    Raises:
+        InputError: a codec with weights that lacks them for a place on its ladder.
     """
 
     codec_id: int  # in the files: never reused, never changed
-    coder: Callable[[Any, int], Any]
-    config: Any
-    qualities: range
+    look: Look
+    load: Callable[..., SegmentCoder]  # load(quality, device) → the coder
+    qualities: range  # the ladder: from 1, larger is better
+    measured_at: Sequence[int] = ()  # where a long ladder is measured; () is everywhere
+    published: str | None = None  # its curve in data/published/kodak_curves.json
     is_progressive: bool = False  # decode_segments takes the first segments without the rest
-    sha256: Mapping[int, str] = field(default_factory=dict)  # of the weights file, by quality
+    weights: Mapping[int, WeightsFile] = field(default_factory=dict)  # by quality; may be shared
+
+    def __post_init__(self):
+        if self.weights and set(self.weights) != set(self.qualities):
+            raise InputError(
+                f"Got weights for the qualities {sorted(self.weights)}; expected them for all of "
+                f"{list(self.qualities)}."
+            )
+
+    @property
+    def is_learned(self) -> bool:
+        return bool(self.weights)
+
+    @property
+    def weights_files(self) -> dict[str, str]:
+        """The SHA-256 of each of its weights files, by name."""
+        return dict(self.weights.values())
+
+
+def _one_file_each(name: str, *sha256: str) -> dict[int, WeightsFile]:
+    """Weights of which each quality has its own."""
+    return {
+        quality: WeightsFile(f"{name}-quality{quality}.safetensors", digest)
+        for quality, digest in enumerate(sha256, 1)
+    }
+
+
+def _classic(format: classic.ClassicFormat) -> Callable[..., SegmentCoder]:
+    return lambda quality, device=None: classic.ClassicCoder(format, quality)
 
 
 @lru_cache(maxsize=8)
-def _balle2017(name: str, quality: int) -> balle2017.Balle2017Coder:
+def _balle2017(name: str, quality: int, device: torch.device | str | None) -> TiledCoder:
     """The coder of trained weights; it keeps no state, so one serves all who ask."""
-    path = weights_path(name, quality)
-    return balle2017.load_coder(load_weights(path, CODECS[name].sha256[quality]))
+    weights = codec_weights(name, quality)
+    return load_tiled_coder(weights, "balle2017", balle2017.build, balle2017.TILING, device)
 
 
 CODECS = {
-    "jpeg-plain": Entry(1, classic.ClassicCoder, classic.JPEG_PLAIN, range(1, 101)),
-    "jpeg": Entry(2, classic.ClassicCoder, classic.JPEG, range(1, 101)),
-    "jpeg2000": Entry(3, classic.ClassicCoder, classic.JPEG2000, range(1, 16_001)),
-    "webp": Entry(4, classic.ClassicCoder, classic.WEBP, range(1, 101)),
-    "avif": Entry(5, classic.ClassicCoder, classic.AVIF, range(1, 101)),
-    "balle2017": Entry(
-        6,
-        _balle2017,
-        "balle2017",
-        range(1, 7),
-        sha256={
-            1: "688bfc4e2e8fe8ec9179a1a2227226be68da202f2a879f75d78950663714b5de",
-            2: "66eece36ec88a1f9039cce426b06c7eb3266a703f3e909deb9f09eaef07224e8",
-            3: "9aa50e79b93d3ad5c31adcb224b12e7c5aecf44f3a8f5e9993296ac3c7855e45",
-            4: "eace837bdd85fce4c66b4831896fb122386537ee50169887c41c56a37811264a",
-            5: "3b153d4308908c107d783d33839b48ea8ccfab693768d2be1a1438f7909c55a1",
-            6: "c969170166afe9d9f8883da0bcea38865f45d9e8fe1ca95a82ca6f47e059df6d",
-        },
+    "jpeg-plain": Row(
+        codec_id=1,
+        look=Look("JPEG, default settings", "#999999", "x"),
+        load=_classic(classic.JPEG_PLAIN),
+        qualities=range(1, 101),
+        measured_at=range(5, 100, 5),
+        published="local-pillow-jpeg420",
     ),
-    "balle2017-ms-ssim": Entry(
-        7,
-        _balle2017,
-        "balle2017-ms-ssim",
-        range(1, 2),
-        sha256={
-            1: "41612439bb296bc170f1563de755a011becc80edef4b812d0290ffe790e9e6f9",
-        },
+    "jpeg": Row(
+        codec_id=2,
+        look=Look("JPEG", "#000000", "s"),
+        load=_classic(classic.JPEG),
+        qualities=range(1, 101),
+        measured_at=range(5, 100, 5),
+    ),
+    "jpeg2000": Row(
+        codec_id=3,
+        look=Look("JPEG 2000", "#0072B2", "D"),
+        load=_classic(classic.JPEG2000),
+        qualities=range(1, 16_001),  # thousandths of a bit per pixel
+        measured_at=(100, 150, 200, 300, 400, 500, 750, 1000, 1250, 1500, 2000, 2500, 3000),
+        published="local-pillow-jpeg2000-9-7-mct",
+    ),
+    "webp": Row(
+        codec_id=4,
+        look=Look("WebP", "#56B4E9", "^"),
+        load=_classic(classic.WEBP),
+        qualities=range(1, 101),
+        measured_at=range(5, 100, 5),
+        published="local-pillow-webp",
+    ),
+    "avif": Row(
+        codec_id=5,
+        look=Look("AVIF", "#6A51A3", "v"),
+        load=_classic(classic.AVIF),
+        qualities=range(1, 101),
+        measured_at=range(10, 100, 10),
+        published="local-pillow-avif",
+    ),
+    "balle2017": Row(
+        codec_id=6,
+        look=Look("Ballé 2017", "#D55E00", "o"),
+        load=partial(_balle2017, "balle2017"),
+        qualities=range(1, 7),
+        published="balle2017-mse",
+        weights=_one_file_each(
+            "balle2017",
+            "688bfc4e2e8fe8ec9179a1a2227226be68da202f2a879f75d78950663714b5de",
+            "66eece36ec88a1f9039cce426b06c7eb3266a703f3e909deb9f09eaef07224e8",
+            "9aa50e79b93d3ad5c31adcb224b12e7c5aecf44f3a8f5e9993296ac3c7855e45",
+            "eace837bdd85fce4c66b4831896fb122386537ee50169887c41c56a37811264a",
+            "3b153d4308908c107d783d33839b48ea8ccfab693768d2be1a1438f7909c55a1",
+            "c969170166afe9d9f8883da0bcea38865f45d9e8fe1ca95a82ca6f47e059df6d",
+        ),
+    ),
+    "balle2017-ms-ssim": Row(
+        codec_id=7,
+        look=Look("Ballé 2017 for MS-SSIM", "#D55E00", "o"),
+        load=partial(_balle2017, "balle2017-ms-ssim"),
+        qualities=range(1, 2),
+        published="balle2017-ms-ssim",
+        weights=_one_file_each(
+            "balle2017-ms-ssim",
+            "41612439bb296bc170f1563de755a011becc80edef4b812d0290ffe790e9e6f9",
+        ),
     ),
 }
+
+# Systems of the chapters that are not codecs, or not yet: their looks are spoken for.
+OTHER_LOOKS = {
+    "autoencoder": Look("Autoencoder", "#8C510A", "p"),
+    "theis2017": Look("Theis 2017", "#E69F00", "P"),
+    "agustsson2017": Look("Agustsson 2017", "#CC79A7", "X"),
+    "rippel2017": Look("Rippel 2017", "#882255", "*"),
+    "toderici2016": Look("Toderici 2016", "#44AA99", "h"),
+    "toderici2017": Look("Toderici 2017", "#006D4B", ">"),
+    "minnen2017": Look("Minnen 2017", "#999933", "d"),
+}
+
+
+def look(name: str) -> Look:
+    """How a system is drawn and called.
+
+    Raises:
+        InputError: no such system.
+    """
+    looks = {codec: row.look for codec, row in CODECS.items()} | OTHER_LOOKS
+    if name not in looks:
+        raise InputError(
+            f"No style for the codec {name!r}; expected one of {', '.join(looks)}. Give a new "
+            "codec its row in course_lib/codecs.py."
+        )
+    return looks[name]
+
+
+def codec_weights(name: str, quality: int) -> Weights:
+    """The trained weights behind a quality, and what is known about them, held to their SHA-256.
+
+    Raises:
+        InputError: no such codec or quality, one without weights, or a file missing or damaged.
+    """
+    row = _row(name)
+    if quality not in row.weights:
+        raise InputError(
+            f"{name} has no weights of quality {quality}; expected one of "
+            f"{', '.join(map(str, row.weights)) or 'the learned codecs'}."
+        )
+    file, sha256 = row.weights[quality]
+    return load_weights(weights_path(file), sha256)
+
+
+# ------------------------------------------------------------------------------ whole files
 
 
 class PartialPicture(NamedTuple):
@@ -93,15 +243,22 @@ class PartialPicture(NamedTuple):
 
 
 class Codec:
-    """A codec at one quality; made by `load_codec`."""
+    """A codec at one quality; made by `load_codec`.
 
-    def __init__(self, name: str, quality: int):
-        entry = CODECS[name]
+    Attributes:
+        coder: what is inside the container, open for inspection: for a feed-forward codec a
+            `TiledCoder` with its ``model`` and ``symbols``.
+    """
+
+    def __init__(self, name: str, quality: int, device: torch.device | str | None = None):
+        row = CODECS[name]
         self.name = name
         self.quality = quality
-        self.fingerprint = bytes.fromhex(entry.sha256.get(quality, ""))[:4] or NO_WEIGHTS
-        self._entry = entry
-        self._coder = entry.coder(entry.config, quality)
+        self.fingerprint = NO_WEIGHTS
+        if row.weights:
+            self.fingerprint = bytes.fromhex(row.weights[quality].sha256)[:4]
+        self._row = row
+        self.coder = row.load(quality, device)
 
     def encode(self, image: np.ndarray) -> bytes:
         """The file of an image: ``uint8 (H, W, 3)``, or what `images.as_rgb8` makes one of.
@@ -110,9 +267,9 @@ class Codec:
             ImageError: not an image, or one that is too large for this codec.
         """
         image = as_rgb8(image)
-        segments = self._coder.encode_segments(image)
+        segments = self.coder.encode_segments(image)
         height, width, _ = image.shape
-        header = Header(self._entry.codec_id, self.quality, height, width, self.fingerprint)
+        header = Header(self._row.codec_id, self.quality, height, width, self.fingerprint)
         return pack(header, segments)
 
     def decode(self, data: bytes) -> np.ndarray:
@@ -130,7 +287,7 @@ class Codec:
             BitstreamError: as `decode`, or not one segment is whole.
             InputError: the codec has no such image: its files are one piece.
         """
-        if not self._entry.is_progressive:
+        if not self._row.is_progressive:
             raise InputError(
                 f"{self.name} is not progressive: a part of its file is no picture. Decode the "
                 "whole file."
@@ -142,7 +299,7 @@ class Codec:
 
     def _decode(self, contents: Contents) -> np.ndarray:
         header = contents.header
-        if (header.codec_id, header.quality) != (self._entry.codec_id, self.quality):
+        if (header.codec_id, header.quality) != (self._row.codec_id, self.quality):
             raise BitstreamError(
                 f"The file was written by {codec_name(header.codec_id)} at quality "
                 f"{header.quality}; this is {self.name} at quality {self.quality}. "
@@ -154,14 +311,15 @@ class Codec:
                 f"{self.name} has {self.fingerprint.hex()}. Use the version of the course that "
                 "wrote it."
             )
-        return self._coder.decode_segments(contents.segments, header.height, header.width)
+        return self.coder.decode_segments(contents.segments, header.height, header.width)
 
 
-def load_codec(name: str, quality: int) -> Codec:
+def load_codec(name: str, quality: int, device: torch.device | str | None = None) -> Codec:
     """A codec of the table at one place of its ladder: from 1, larger is better.
 
     The ladder is the format's own for JPEG, WebP and AVIF (to 100); for jpeg2000 it is the rate in
-    thousandths of a bit per pixel (to 16,000).
+    thousandths of a bit per pixel (to 16,000). Networks compute on ``device``, by default the
+    fastest at hand.
 
     Raises:
         InputError: no such codec or quality.
@@ -173,7 +331,7 @@ def load_codec(name: str, quality: int) -> Codec:
         raise InputError(
             f"{name} has no quality {quality}; expected {qualities[0]} to {qualities[-1]}."
         )
-    return Codec(name, int(quality))
+    return Codec(name, int(quality), device)
 
 
 def ladder(name: str) -> range:
@@ -182,7 +340,17 @@ def ladder(name: str) -> range:
     Raises:
         InputError: no such codec.
     """
-    return _entry(name).qualities
+    return _row(name).qualities
+
+
+def measured_at(name: str) -> Sequence[int]:
+    """The qualities at which a codec is measured unless others are asked for.
+
+    Raises:
+        InputError: no such codec.
+    """
+    row = _row(name)
+    return row.measured_at or row.qualities
 
 
 def encode(image: np.ndarray, name: str, quality: int) -> bytes:
@@ -250,8 +418,8 @@ def codec_name(codec_id: int) -> str:
     Raises:
         BitstreamError: there is none.
     """
-    for name, entry in CODECS.items():
-        if entry.codec_id == codec_id:
+    for name, row in CODECS.items():
+        if row.codec_id == codec_id:
             return name
     raise BitstreamError(
         f"The file was written by codec {codec_id}, which this version of the course does not "
@@ -259,7 +427,7 @@ def codec_name(codec_id: int) -> str:
     )
 
 
-def _entry(name: str) -> Entry:
+def _row(name: str) -> Row:
     if name not in CODECS:
         close = difflib.get_close_matches(str(name).lower(), CODECS, n=3, cutoff=0.4)
         hint = f"Did you mean {' or '.join(close)}?" if close else "Choose one of these."

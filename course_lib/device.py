@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 
 def pick_device() -> torch.device:
@@ -35,6 +36,25 @@ def autocast_dtype(device: torch.device | str) -> torch.dtype:
     if device.type == "mps":
         return torch.float16
     return torch.bfloat16 if _processor_has_bfloat16() else torch.float32
+
+
+def inference(device: torch.device | str, dtype: torch.dtype | None = None) -> torch.autocast:
+    """A context in which networks compute in ``dtype``, by default `autocast_dtype`."""
+    device = torch.device(device)
+    dtype = dtype or autocast_dtype(device)
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
+def precisely(layer: nn.Module, x: Tensor) -> Tensor:
+    """``layer(x)``, as float32; in evaluation also computed so, where all else is in low precision.
+
+    For the layers at the two ends of the latents: bfloat16 has no 257 between 256 and 258. In
+    training the noise on latents is larger than its steps, and speed counts.
+    """
+    if layer.training:
+        return layer(x).float()
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.float())
 
 
 def seed_everything(seed: int = 0) -> torch.Generator:

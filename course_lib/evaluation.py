@@ -22,7 +22,7 @@ import torch
 from tqdm.auto import tqdm
 
 from course_lib import __version__
-from course_lib.codecs import ladder, load_codec
+from course_lib.codecs import CODECS, load_codec
 from course_lib.coding.container import payload_size
 from course_lib.device import usable_cores
 from course_lib.errors import InputError
@@ -37,27 +37,7 @@ from course_lib.metrics import (
 )
 from course_lib.paths import atomic_write, data_dir
 
-# Where `course evaluate` measures codecs whose settings are too many to measure them all.
-LADDERS = {
-    "jpeg-plain": range(5, 100, 5),
-    "jpeg": range(5, 100, 5),
-    "jpeg2000": (100, 150, 200, 300, 400, 500, 750, 1000, 1250, 1500, 2000, 2500, 3000),
-    "webp": range(5, 100, 5),
-    "avif": range(10, 100, 10),
-}
-# The curves in data/published/ that belong beside ours.
-PUBLISHED = {
-    "jpeg-plain": "local-pillow-jpeg420",
-    "jpeg2000": "local-pillow-jpeg2000-9-7-mct",
-    "webp": "local-pillow-webp",
-    "avif": "local-pillow-avif",
-    "balle2017": "balle2017-mse",
-    "balle2017-ms-ssim": "balle2017-ms-ssim",
-    "theis2017": "theis2017",
-    "rippel2017": "rippel2017",
-    "toderici2017": "toderici2017",
-    "minnen2017": "minnen2017",
-}
+OUR_OWN = "local-"  # begins the names of reference curves that no paper reports, but Pillow gives
 
 
 @dataclass(frozen=True)
@@ -81,22 +61,30 @@ class Curve:
     psnr: np.ndarray  # dB
     ms_ssim_db: np.ndarray  # dB of the mean MS-SSIM; NaN where it was not published
     codec: str | None  # the codec it is of, or which it belongs beside
-    published: bool = False
+    published: bool = False  # by others; what we measured ourselves is not
 
-    def quality(self, metric: str) -> np.ndarray:
+    def in_db(self, metric: str) -> np.ndarray:
         """The values of a metric, "psnr" or "ms-ssim", in dB."""
         if metric not in ("psnr", "ms-ssim"):
             raise InputError(f"No metric {metric!r}; expected psnr or ms-ssim.")
         return self.psnr if metric == "psnr" else self.ms_ssim_db
 
+    def bd_rate(self, anchor: "Curve", metric: str) -> float | None:
+        """BD-rate against ``anchor`` in percent, over the points on each curve's upper left edge.
 
-def default_qualities(name: str) -> Sequence[int]:
-    """The qualities at which a codec is measured unless others are asked for.
-
-    Raises:
-        InputError: no such codec.
-    """
-    return LADDERS.get(name) or ladder(name)
+        None where there is nothing to compare: no common quality, or too few points.
+        """
+        sides = []
+        for curve in (anchor, self):
+            values = curve.in_db(metric)
+            best_so_far = np.maximum.accumulate(np.concatenate([[-np.inf], values[:-1]]))
+            keep = values > best_so_far  # False for NaN too
+            sides += [curve.bpp[keep], values[keep]]
+        if min(map(len, sides)) < 2 or not max(sides[1][0], sides[3][0]) < min(
+            sides[1][-1], sides[3][-1]
+        ):
+            return None
+        return bd_rate(*sides)
 
 
 def measure(codec, image: np.ndarray) -> Measurement:
@@ -222,25 +210,9 @@ def published_curve(name: str) -> Curve:
         bpp=bpp[order],
         psnr=np.array(curve.get("psnr_rgb") or missing, np.float64)[order],
         ms_ssim_db=-10 * np.log10(1 - ms_ssim_values[order]),
-        codec=next((codec for codec, curve in PUBLISHED.items() if curve == name), None),
-        published=True,
+        codec=next((codec for codec, row in CODECS.items() if row.published == name), None),
+        published=not name.startswith(OUR_OWN),
     )
-
-
-def compare(anchor: Curve, curve: Curve, metric: str) -> float | None:
-    """BD-rate of ``curve`` against ``anchor`` in percent, over the points that make up each
-    curve's upper left edge; None where there is nothing to compare."""
-    sides = []
-    for side in (anchor, curve):
-        quality = side.quality(metric)
-        best_so_far = np.maximum.accumulate(np.concatenate([[-np.inf], quality[:-1]]))
-        keep = quality > best_so_far  # False for NaN too
-        sides += [side.bpp[keep], quality[keep]]
-    if min(map(len, sides)) < 2 or not max(sides[1][0], sides[3][0]) < min(
-        sides[1][-1], sides[3][-1]
-    ):
-        return None
-    return bd_rate(*sides)
 
 
 def _settings(name: str, images: Sequence[Path], pictures: list[np.ndarray], workers: int) -> dict:

@@ -28,7 +28,7 @@ def report() -> str:
         "photographs": _photographs(),
     }
     lines |= {name: _image_set(name) for name in IMAGE_SETS}
-    lines |= {name: _weights(name, entry.sha256) for name, entry in CODECS.items() if entry.sha256}
+    lines |= {name: _weights(row.weights_files) for name, row in CODECS.items() if row.is_learned}
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}} {text}" for name, text in lines.items())
 
@@ -66,13 +66,13 @@ def _image_set(name: str) -> str:
     return text
 
 
-def _weights(name: str, sha256: Mapping[int, str]) -> str:
+def _weights(sha256: Mapping[str, str]) -> str:
     """How many of a codec's weights files are here, and are those that the table names."""
     problems = []
-    for quality, expected in sha256.items():
+    for file, expected in sha256.items():
         try:
-            load_weights(weights_path(name, quality), expected)
+            load_weights(weights_path(file), expected)
         except CourseError as error:
             problems.append(str(error))
-    text = f"weights of {len(sha256) - len(problems)} of {len(sha256)} qualities verified"
+    text = f"{len(sha256) - len(problems)} of {len(sha256)} weights files verified"
     return ". ".join([text, *problems])

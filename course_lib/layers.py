@@ -107,3 +107,17 @@ def sub_pixel_conv(in_channels: int, out_channels: int, stride: int) -> nn.Seque
     """
     conv = nn.Conv2d(in_channels, out_channels * stride**2, 3, padding=1)
     return nn.Sequential(conv, nn.PixelShuffle(stride))
+
+
+def check_sides(x: Tensor, multiple: int) -> None:
+    """Refuse what is no batch of pictures whose sides are multiples of ``multiple`` pixels.
+
+    Raises:
+        InputError: another shape than (B, 3, H, W), or other sides.
+    """
+    is_batch = x.ndim == 4 and x.shape[1] == 3 and x.numel()
+    if not is_batch or x.shape[2] % multiple or x.shape[3] % multiple:
+        raise InputError(
+            f"Got a tensor of shape {tuple(x.shape)}; expected (B, 3, H, W) with H and W "
+            f"multiples of {multiple}. Crop or pad it; encode takes images of any size."
+        )

@@ -15,35 +15,14 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 from PIL import Image
 
+from course_lib.codecs import CODECS, look
 from course_lib.errors import InputError
+from course_lib.evaluation import Curve
 from course_lib.images import as_rgb8
 
 _DPI = 100  # one CSS pixel of a figure is 1/100 inch
 _MAX_WIDTH = 1000  # pixels: the width of a projected notebook cell
 _CHART_SCALE = 2
-
-# Colours after Okabe & Ito (2008), darkened and extended where a name needs its own. Colour never
-# stands alone: each codec has its own marker, classic codecs are dashed and hollow, learned ones
-# solid and filled.
-_CLASSIC = {
-    "jpeg-plain": ("#999999", "x", "JPEG, default settings"),
-    "jpeg": ("#000000", "s", "JPEG"),
-    "jpeg2000": ("#0072B2", "D", "JPEG 2000"),
-    "webp": ("#56B4E9", "^", "WebP"),
-    "avif": ("#6A51A3", "v", "AVIF"),
-}
-_LEARNED = {
-    "autoencoder": ("#8C510A", "p", "Autoencoder"),
-    "balle2017": ("#D55E00", "o", "Ballé 2017"),
-    "theis2017": ("#E69F00", "P", "Theis 2017"),
-    "agustsson2017": ("#CC79A7", "X", "Agustsson 2017"),
-    "rippel2017": ("#882255", "*", "Rippel 2017"),
-    "toderici2016": ("#44AA99", "h", "Toderici 2016"),
-    "toderici2017": ("#006D4B", ">", "Toderici 2017"),
-    "minnen2017": ("#999933", "d", "Minnen 2017"),
-}
-_MS_SSIM = "-ms-ssim"  # the same system, trained for MS-SSIM
-CODEC_COLORS = {name: color for name, (color, _, _) in (_CLASSIC | _LEARNED).items()}
 
 
 def use_course_style() -> None:
@@ -78,8 +57,9 @@ def use_course_style() -> None:
 def codec_style(name: str, published: bool = False) -> dict:
     """Arguments of ``axes.plot`` that draw a codec alike in every figure of the course.
 
-    ``name`` is a codec's name in `course_lib.codecs`, also with "-ms-ssim". ``published`` is for
-    the curve that a paper reports, which stands beside ours: same colour, dotted, unfilled.
+    Colour never stands alone: each codec has its own marker, classic codecs are dashed and hollow,
+    learned ones solid and filled, those trained for MS-SSIM dash-dotted. ``published`` is for the
+    curve that a paper reports, which stands beside ours: same colour, dotted, unfilled.
 
     >>> codec_style("balle2017")["label"]
     'Ballé 2017'
@@ -87,29 +67,21 @@ def codec_style(name: str, published: bool = False) -> dict:
     Raises:
         InputError: there is no style for that name.
     """
-    base = name.removesuffix(_MS_SSIM)
-    if base not in CODEC_COLORS:
-        raise InputError(
-            f"No style for the codec {name!r}; expected one of {', '.join(CODEC_COLORS)}, "
-            f"or one of these with {_MS_SSIM!r}. Give a new codec its line in course_lib/plots.py."
-        )
-    classic = base in _CLASSIC
-    color, marker, label = (_CLASSIC | _LEARNED)[base]
-    if base != name:
-        label += " for MS-SSIM"
-    linestyle = "--" if classic else "-" if base == name else "-."
+    label, color, marker = look(name)
+    is_classic = name in CODECS and not CODECS[name].is_learned
+    linestyle = "--" if is_classic else "-." if name.endswith("-ms-ssim") else "-"
     return {
         "color": color,
         "marker": marker,
         "linestyle": ":" if published else linestyle,
-        "markerfacecolor": "white" if classic or published else color,
+        "markerfacecolor": "white" if is_classic or published else color,
         "markeredgecolor": color,
         "label": f"{label}, published" if published else label,
     }
 
 
-def rate_distortion(curves: Sequence, metric: str, title: str = "") -> Figure:
-    """A figure of `course_lib.evaluation.Curve`s; ``metric`` is "psnr" or "ms-ssim".
+def plot_rate_distortion(curves: Sequence[Curve], metric: str, title: str = "") -> Figure:
+    """A figure of rate–distortion curves; ``metric`` is "psnr" or "ms-ssim".
 
     Published curves are dotted, in the colour of the codec that they belong beside, or in grey.
     """
@@ -118,8 +90,9 @@ def rate_distortion(curves: Sequence, metric: str, title: str = "") -> Figure:
         if curve.codec:
             style = codec_style(curve.codec, curve.published)
         else:
-            style = {"color": "0.5", "linestyle": ":", "label": f"{curve.name}, published"}
-        axes.plot(curve.bpp, curve.quality(metric), **style)
+            style = {"color": "0.5", "linestyle": ":"}
+            style["label"] = f"{curve.name}, published" if curve.published else curve.name
+        axes.plot(curve.bpp, curve.in_db(metric), **style)
     axes.set_xlabel("Rate (bits per pixel)")
     axes.set_ylabel({"psnr": "PSNR (dB)", "ms-ssim": "MS-SSIM (dB)"}[metric])
     axes.set_title(title)

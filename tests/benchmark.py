@@ -9,7 +9,6 @@ there alone; where that fails, the result says why and goes on without them.
 """
 
 import argparse
-import contextlib
 import importlib
 import io
 import itertools
@@ -33,6 +32,7 @@ from PIL import Image
 
 from course_lib import training
 from course_lib.codecs import Codec, ladder, load_codec
+from course_lib.coder import TiledCoder
 from course_lib.coding.bitplanes import decode_bitplanes, encode_bitplanes
 from course_lib.coding.range_coding import decode_symbols, encode_symbols
 from course_lib.coding.tables import integer_table, make_tables
@@ -45,6 +45,7 @@ from course_lib.images import (
     to_image,
     to_tensor,
 )
+from course_lib.losses import rate_distortion
 from course_lib.metrics import bits_per_pixel, psnr
 from course_lib.models import balle2017
 from course_lib.paths import REPOSITORY, atomic_write
@@ -251,14 +252,15 @@ def measure_files(
 
 def measure_low_precision(codec: Codec) -> dict:
     """What the precision of this processor loses against float32, in files and their pictures."""
+    fast = codec.coder
+    exact = TiledCoder(fast.model, fast.symbols, fast.tiling, fast.device, torch.float32)
     rows = []
     for image in photographs().values():
         row = {}
-        for precision in ("fast", "float32"):
-            fixed = mock.patch.object(balle2017, "autocast_dtype", lambda _: torch.float32)
-            with fixed if precision == "float32" else contextlib.nullcontext():
-                data = codec.encode(image)
-                row[precision] = (len(data), psnr(image, codec.decode(data)))
+        for precision, coder in (("fast", fast), ("float32", exact)):
+            segments = coder.encode_segments(image)
+            decoded = coder.decode_segments(segments, *image.shape[:2])
+            row[precision] = (sum(map(len, segments)), psnr(image, decoded))
         rows.append(row)
     sizes, ratios = (
         {name: np.array([row[name][i] for row in rows]) for name in ("fast", "float32")}
@@ -293,7 +295,8 @@ def seconds_per_step(model: balle2017.Balle2017, low_precision: bool, steps: int
 
     def objective(model, x):
         starts.append(clock())
-        return balle2017.rate_distortion(model(x), x, lmbda=0.01)
+        output = model(x)
+        return rate_distortion(output.bits, output.x_hat, x, lmbda=0.01)
 
     images = [torch.from_numpy(photograph(name)).permute(2, 0, 1) for name in PHOTOGRAPHS]
     config = training.TrainingConfig(steps=steps + 1, low_precision=low_precision)

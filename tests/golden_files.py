@@ -11,22 +11,22 @@ import argparse
 import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
-from unittest import mock
 
 import numpy as np
 import torch
 from benchmark import machine
 
 from course_lib.codecs import CODECS, load_codec
+from course_lib.coder import TiledCoder, load_tiled_coder, save_tiled_coder
 from course_lib.coding.container import Header, pack, unpack
-from course_lib.coding.range_coding import decode_symbols
 from course_lib.device import autocast_dtype
 from course_lib.images import photograph, to_tensor
 from course_lib.models import balle2017
 from course_lib.paths import atomic_write, data_dir
+from course_lib.pca_start import start_from_pca
 from course_lib.weights import load_weights, weights_path
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -81,13 +81,11 @@ ON_GPU = [Setting("cuda", fast=fast) for fast in (True, False)]
 
 @contextmanager
 def under(setting: Setting) -> Iterator[None]:
-    """Compute so; the device is chosen where the coder is made."""
+    """Compute so; device and precision are chosen where the coder is made."""
     before = torch.get_num_threads()
-    float32 = mock.patch.object(balle2017, "autocast_dtype", lambda _: torch.float32)
-    precision = nullcontext() if setting.fast else float32
     torch.set_num_threads(setting.num_threads)
     try:
-        with torch.backends.mkldnn.flags(enabled=setting.onednn), precision:
+        with torch.backends.mkldnn.flags(enabled=setting.onednn):
             yield
     finally:
         torch.set_num_threads(before)
@@ -104,22 +102,33 @@ class Decoded(NamedTuple):
 def learned() -> dict[str, Path]:
     """The weights of each learned codec that has a golden file, or should have one."""
     released = {
-        f"{name}-quality{quality}": weights_path(name, quality)
-        for name, entry in CODECS.items()
-        for quality in entry.sha256
+        f"{name}-quality{quality}": weights_path(weights.file)
+        for name, row in CODECS.items()
+        for quality, weights in row.weights.items()
     }
     return {TINY: GOLDEN / f"{TINY}.safetensors"} | released
 
 
 def decode(name: str, setting: Setting) -> Decoded:
     """The golden file of a learned codec, decoded anew."""
-    coder = balle2017.load_coder(load_weights(learned()[name]), setting.device)
+    coder = coder_of(learned()[name], setting)
     contents = unpack((GOLDEN / f"{name}.lic").read_bytes())
-    header, (segment,) = contents.header, contents.segments
-    shape = (coder.model.config.num_latents, -(-header.height // 16), -(-header.width // 16))
+    file = contents.segments, contents.header.height, contents.header.width
     with under(setting):
-        y_hat = decode_symbols(segment, shape, coder.tables)
-        return Decoded(y_hat, coder.decode_segments([segment], header.height, header.width))
+        return Decoded(coder.decode_latents(*file), coder.decode_segments(*file))
+
+
+def coder_of(weights: Path, setting: Setting) -> TiledCoder:
+    """Every learned codec so far is a `Balle2017`; its weights serve in any precision."""
+    dtype = None if setting.fast else torch.float32
+    return load_tiled_coder(
+        load_weights(weights),
+        "balle2017",
+        balle2017.build,
+        balle2017.TILING,
+        setting.device,
+        dtype,
+    )
 
 
 def expected(name: str) -> Decoded:
@@ -139,17 +148,17 @@ def difference(name: str, setting: Setting) -> np.ndarray:
 def write_tiny_weights() -> None:
     """A model of 8 latents that starts from principal components and was never trained."""
     torch.manual_seed(0)
-    model = balle2017.Balle2017(balle2017.Balle2017Config(num_channels=6, num_latents=8)).eval()
+    model = balle2017.build(num_channels=6, num_latents=8).eval()
     pictures = to_tensor(photograph("coffee")[:192, :192])
-    balle2017.start_from_pca(model, pictures, lmbda=0.02)
-    balle2017.save_coder(learned()[TINY], model, {"model": "balle2017"})
+    start_from_pca(model, pictures, lmbda=0.02)
+    save_tiled_coder(learned()[TINY], model, {"model": "balle2017"})
 
 
 def write_learned(name: str) -> None:
     image = cat()
     if name == TINY:
-        coder = balle2017.load_coder(load_weights(learned()[TINY]), "cpu")
-        data = pack(Header(255, 1, *image.shape[:2]), coder.encode_segments(image))
+        segments = coder_of(learned()[TINY], Setting()).encode_segments(image)
+        data = pack(Header(255, 1, *image.shape[:2]), segments)
     else:
         codec, _, quality = name.rpartition("-quality")
         data = load_codec(codec, int(quality)).encode(image)

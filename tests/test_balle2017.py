@@ -1,4 +1,4 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -7,23 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.codecs import CODECS, decode, encode_within, load_codec
+from course_lib.coder import TableCoder, TiledCoder, load_tiled_coder, save_tiled_coder
 from course_lib.errors import BitstreamError, InputError
 from course_lib.images import photograph, to_image, to_tensor
 from course_lib.layers import GDN
+from course_lib.losses import rate_distortion
 from course_lib.metrics import psnr
-from course_lib.models import balle2017
-from course_lib.models.balle2017 import (
-    Balle2017,
-    Balle2017Coder,
-    Balle2017Config,
-    rate_distortion,
-)
-from course_lib.weights import (
-    Weights,
-    load_weights,
-    save_weights,
-    weights_path,
-)
+from course_lib.models.balle2017 import TILING, Balle2017, Balle2017Config, build
+from course_lib.weights import load_weights
 
 TINY = Balle2017Config(num_channels=6, num_latents=8, gain=128.0)  # latents of about ±10
 
@@ -36,7 +27,7 @@ def tiny_model(config=TINY, seed=0):
 @pytest.fixture(scope="module")
 def coder():
     model = tiny_model()
-    return Balle2017Coder(model, model.prior.tables(), device="cpu")
+    return TiledCoder(model, TableCoder(model.prior.tables()), TILING, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -85,37 +76,18 @@ def test_loss_is_bits_per_pixel_plus_lambda_times_squared_error_of_8_bit_levels(
     model = tiny_model()
     x = torch.rand(2, 3, 32, 48)
     output = model(x)
-    result = rate_distortion(output, x, lmbda=0.01)
+    result = rate_distortion(output.bits, output.x_hat, x, lmbda=0.01)
     bpp = sum(output.bits.tolist()) / (2 * 32 * 48)
     mse = np.mean((255 * (output.x_hat - x).detach().numpy().astype(np.float64)) ** 2)
     assert result["bpp"].item() == pytest.approx(bpp, rel=1e-5)
     assert result["loss"].item() == pytest.approx(bpp + 0.01 * mse, rel=1e-5)
 
 
-def test_ms_ssim_loss_is_zero_distortion_for_the_picture_itself():
-    x = to_tensor(photograph("astronaut")[:176, :176])
-    same = rate_distortion(balle2017.Output(x, torch.zeros(1)), x, 10.0, "ms-ssim")
-    blurred = torch.nn.functional.avg_pool2d(x, 5, stride=1, padding=2)
-    worse = rate_distortion(balle2017.Output(blurred, torch.zeros(1)), x, 10.0, "ms-ssim")
-    assert same["loss"].item() == pytest.approx(0, abs=1e-4)
-    assert worse["distortion"].item() > 0.01
-    assert worse["loss"].item() == pytest.approx(10 * worse["distortion"].item())
-
-
-def test_ms_ssim_is_exact_in_low_precision_too():
-    """Its variances are small differences of squares: in bfloat16 nothing is left of them."""
-    x = to_tensor(photograph("astronaut")[:176, :176])
-    output = balle2017.Output((x + 0.02 * torch.randn_like(x)).clamp(0, 1), torch.zeros(1))
-    exact = rate_distortion(output, x, 10.0, "ms-ssim")["distortion"]
-    with torch.autocast("cpu", torch.bfloat16):
-        low = rate_distortion(output, x, 10.0, "ms-ssim")["distortion"]
-    assert low.item() == pytest.approx(exact.item(), rel=1e-5) and exact > 1e-3
-
-
 def test_every_parameter_gets_a_gradient():
     model = tiny_model().train()
     x = torch.rand(1, 3, 64, 64)
-    rate_distortion(model(x), x, 0.01)["loss"].backward()
+    output = model(x)
+    rate_distortion(output.bits, output.x_hat, x, 0.01)["loss"].backward()
     without = [
         name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()
     ]
@@ -159,20 +131,22 @@ def test_file_is_as_long_as_the_prior_estimates(coder):
     assert 0.99 * estimate < actual < 1.01 * estimate + 160
 
 
-def test_tiles_are_seamless(coder, image, monkeypatch):
+def tiled_coder(coder, tile):
+    """Another one that differs in its tiles, in float32."""
+    tiling = replace(TILING, tile=tile)
+    return TiledCoder(coder.model, coder.symbols, tiling, "cpu", torch.float32)
+
+
+def test_tiles_are_seamless(coder, image):
     """What a tile's halo leaves out does not matter: the whole at once gives the same."""
-    monkeypatch.setattr(balle2017, "autocast_dtype", lambda device: torch.float32)
-    whole = coder.encode_segments(image)
-    decoded = coder.decode_segments(whole, *image.shape[:2])
-    y_whole = next(iter(coder.latents(image)))[1]
-    monkeypatch.setattr(balle2017, "TILE", 3)
-    tiles = coder.encode_segments(image)
+    at_once, in_tiles = tiled_coder(coder, 64), tiled_coder(coder, 3)
+    whole, tiles = at_once.encode_segments(image), in_tiles.encode_segments(image)
     assert len(whole) == 1 and len(tiles) == 2 * 3
-    y_tiled = np.zeros_like(y_whole)
-    for place, y in coder.latents(image):
-        y_tiled[(slice(None), *place)] = y
+    decoded = at_once.decode_segments(whole, *image.shape[:2])
+    y_whole = at_once.decode_latents(whole, *image.shape[:2])
+    y_tiled = in_tiles.decode_latents(tiles, *image.shape[:2])
     assert np.mean(y_tiled != y_whole) < 1e-3  # but where rounding was a toss-up
-    tiled = coder.decode_segments(tiles, *image.shape[:2])
+    tiled = in_tiles.decode_segments(tiles, *image.shape[:2])
     assert np.abs(tiled.astype(int) - decoded).max() <= 1
 
 
@@ -183,12 +157,12 @@ def test_halo_is_as_wide_as_the_networks_reach():
     hidden = model.analysis(x)
     hidden[0, :, 5, 5].sum().backward()
     rows = torch.nonzero(x.grad.abs().sum((0, 1, 3)))
-    assert rows.min() >= 16 * (5 - balle2017.HALO) and rows.max() < 16 * (6 + balle2017.HALO)
-    assert rows.min() < 16 * (6 - balle2017.HALO)  # and no wider than needed
+    assert rows.min() >= 16 * (5 - TILING.halo) and rows.max() < 16 * (6 + TILING.halo)
+    assert rows.min() < 16 * (6 - TILING.halo)  # and no wider than needed
     y = torch.rand(1, 8, 11, 11, dtype=torch.float64, requires_grad=True)
     model.synthesis(y)[0, :, 80:96, 80:96].square().sum().backward()
     rows = torch.nonzero(y.grad.abs().sum((0, 1, 3)))
-    assert rows.min() == 5 - balle2017.HALO and rows.max() == 5 + balle2017.HALO
+    assert rows.min() == 5 - TILING.halo and rows.max() == 5 + TILING.halo
 
 
 @pytest.mark.parametrize("change", [lambda s: s[:0], lambda s: s + s, lambda s: [s[0][:-1]]])
@@ -206,7 +180,7 @@ def test_latents_beyond_all_reason_are_refused_instead_of_shown(coder, image):
         for gdn in gdns:
             gdn.gamma_root.data.fill_(1e6)
         with pytest.raises(BitstreamError, match=r"2,147,483,647"):
-            segment = balle2017.encode_symbols(y_hat, coder.tables)
+            segment = coder.symbols.encode(y_hat)
             coder.decode_segments([segment], 96, 128)
     finally:
         for gdn, root in zip(gdns, saved, strict=True):
@@ -223,12 +197,6 @@ def test_inputs_of_other_shapes_are_refused(shape):
 def test_configurations_that_make_no_model_are_refused(setting):
     with pytest.raises(InputError, match="expected"):
         Balle2017Config(**setting)
-
-
-def test_an_unknown_metric_is_refused():
-    output = balle2017.Output(torch.zeros(1, 3, 16, 16), torch.zeros(1))
-    with pytest.raises(InputError, match="ms-ssim"):
-        rate_distortion(output, torch.zeros(1, 3, 16, 16), 0.01, "ssim")
 
 
 def test_equal_latents_whatever_the_number_of_threads(coder, image):
@@ -249,76 +217,25 @@ def test_equal_latents_whatever_the_number_of_threads(coder, image):
 
 def test_weights_file_holds_all_that_coding_needs(image, tmp_path):
     model = tiny_model()
-    balle2017.save_coder(tmp_path / "w", model, {"model": "balle2017", "lmbda": 0.01})
+    save_tiled_coder(tmp_path / "w", model, {"model": "balle2017", "lmbda": 0.01})
     weights = load_weights(tmp_path / "w")
-    coder = balle2017.load_coder(weights, device="cpu")
+    coder = load_tiled_coder(weights, "balle2017", build, TILING, device="cpu")
     assert weights.about["config"] == asdict(TINY) and weights.about["lmbda"] == 0.01
     kernels = [t for n, t in weights.tensors.items() if t.ndim == 4]
     assert len(kernels) == 6 and {t.dtype for t in kernels} == {torch.float16}
     tables = model.prior.tables()
-    np.testing.assert_array_equal(coder.tables.counts, tables.counts)
-    np.testing.assert_array_equal(coder.tables.offsets, tables.offsets)
-    exact = Balle2017Coder(tiny_model(), tables, device="cpu")
+    np.testing.assert_array_equal(coder.symbols.tables.counts, tables.counts)
+    np.testing.assert_array_equal(coder.symbols.tables.offsets, tables.offsets)
+    exact = TiledCoder(tiny_model(), TableCoder(tables), TILING, device="cpu")
     decoded, expected = (
         c.decode_segments(c.encode_segments(image), *image.shape[:2]) for c in (coder, exact)
     )
     assert psnr(expected, decoded) > 45
 
 
-def test_weights_of_another_model_are_refused(tmp_path):
-    save_weights(tmp_path / "w", Weights({"a": torch.zeros(1)}, {"model": "theis2017"}))
-    with pytest.raises(InputError, match="theis2017"):
-        balle2017.load_model(load_weights(tmp_path / "w"))
-
-
-def test_a_start_from_pca_with_room_for_everything_loses_almost_nothing():
-    config = Balle2017Config(num_channels=192, num_latents=768)
-    pictures = to_tensor(photograph("chelsea")[:288, :448])
-    model = Balle2017(config).eval()
-    balle2017.start_from_pca(model, pictures, lmbda=0.01)
-    x_hat = to_image(model.synthesise(model.analyse(pictures)))
-    assert psnr(to_image(pictures), x_hat) > 35  # the normalisations undo each other nearly
-
-
-def test_a_start_from_pca_is_a_codec_before_any_training():
-    pictures = to_tensor(photograph("coffee")[:384, :592])
-    config = Balle2017Config(num_channels=48, num_latents=96)
-    model = Balle2017(config).eval()
-    balle2017.start_from_pca(model, pictures, lmbda=0.01)
-    with torch.inference_mode():
-        image = to_tensor(photograph("chelsea")[:288, :448])  # another picture
-        output = model(image)
-        result = rate_distortion(output, image, 0.01)
-    flat = 255**2 * image.var().item()  # one colour for all pixels, at no bits
-    assert result["distortion"] < 0.05 * flat and 0.1 < result["bpp"] < 1.2
-
-
-def test_the_gain_of_a_start_from_pca_is_the_step_of_theory():
-    """At λ bits are worth λ · MSE, so four times λ asks for steps half as wide."""
-    pictures = to_tensor(photograph("coffee")[:192, :192])
-    gains = []
-    for lmbda in (0.01, 0.04):
-        model = tiny_model()
-        balle2017.start_from_pca(model, pictures, lmbda)
-        gains.append(model.gain.item())
-    assert gains[1] == pytest.approx(2 * gains[0])
-
-
-def test_a_new_model_starts_from_weights_of_another_lambda(tmp_path):
-    model = tiny_model()
-    x = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-    about = {"model": "balle2017", "lmbda": 0.01, "metric": "mse"}
-    balle2017.save_coder(tmp_path / "w", model, about)
-    finer = balle2017.new_model(TINY, 0.04, "mse", x, tmp_path / "w")
-    other_metric = balle2017.new_model(TINY, 12.0, "ms-ssim", x, tmp_path / "w")
-    assert finer.gain.item() == pytest.approx(2 * TINY.gain)
-    assert other_metric.gain.item() == TINY.gain
-    assert torch.equal(finer.analysis[0][1].weight, model.analysis[0][1].weight.half().float())
-
-
-def test_memory_of_a_large_picture_is_that_of_tiles(coder, monkeypatch):
+def test_memory_of_a_large_picture_is_that_of_tiles(coder):
     """No tensor is larger than a tile with its halo, whatever the picture's size."""
-    monkeypatch.setattr(balle2017, "TILE", 4)
+    coder = tiled_coder(coder, 4)
     largest = 0
 
     def record(_, inputs):
@@ -333,7 +250,7 @@ def test_memory_of_a_large_picture_is_that_of_tiles(coder, monkeypatch):
     coder.decode_segments(coder.encode_segments(image), 300, 1000)
     for handle in handles:
         handle.remove()
-    assert largest == (16 * (4 + 2 * balle2017.HALO)) ** 2
+    assert largest == (16 * (4 + 2 * TILING.halo)) ** 2
 
 
 # ------------------------------------------------------------------------------ trained weights
@@ -364,8 +281,7 @@ def test_trained_codec_is_better_than_jpeg_at_as_many_bytes():
 def test_trained_files_are_as_long_as_the_prior_estimates():
     picture = photograph("astronaut")  # 512×512
     for quality in LADDER[::2]:
-        path = weights_path("balle2017", quality)
-        coder = balle2017.load_coder(load_weights(path), "cpu")
+        coder = load_codec("balle2017", quality, "cpu").coder
         (segment,) = coder.encode_segments(picture)
         y_hat = torch.from_numpy(next(iter(coder.latents(picture)))[1])[None].float()
         with torch.inference_mode():

@@ -15,7 +15,17 @@ from PIL import Image
 
 import course_lib
 from course_lib import cli, codecs
-from course_lib.codecs import CODECS, Entry, decode, encode, encode_within, load_codec
+from course_lib.codecs import (
+    CODECS,
+    Look,
+    Row,
+    WeightsFile,
+    codec_weights,
+    decode,
+    encode,
+    encode_within,
+    load_codec,
+)
 from course_lib.coding.container import Header, pack, unpack
 from course_lib.errors import BitstreamError, InputError
 from course_lib.images import ImageError, as_rgb8, photograph, read_image, write_image
@@ -170,17 +180,37 @@ def test_other_weights_are_refused(image):
         decode(data)
 
 
+def planes_row(**facts):
+    """A row for the progressive codec of these tests."""
+    load = lambda quality, device: Planes(quality)  # noqa: E731
+    return Row(200, Look("Planes", "#000000", "s"), load, range(1, 9), **facts)
+
+
+def with_weights(sha256):
+    """One file of weights that serves every quality."""
+    return {quality: WeightsFile("planes.safetensors", sha256) for quality in range(1, 9)}
+
+
 def test_fingerprint_is_the_start_of_the_weights_hash(image, monkeypatch):
-    entry = Entry(200, Planes, None, range(1, 9), sha256={3: "01020304" + 56 * "0"})
-    monkeypatch.setitem(CODECS, "planes", entry)
+    row = planes_row(weights=with_weights("01020304" + 56 * "0"))
+    monkeypatch.setitem(CODECS, "planes", row)
+    assert row.weights_files == {"planes.safetensors": "01020304" + 56 * "0"}
     assert load_codec("planes", 3).fingerprint == b"\x01\x02\x03\x04"
     assert unpack(encode(image, "planes", 3)).header.fingerprint == b"\x01\x02\x03\x04"
     assert np.array_equal(decode(encode(image, "planes", 3)), image & 0b11100000)
-    monkeypatch.setitem(
-        CODECS, "planes", Entry(200, Planes, None, range(1, 9), sha256={3: "ff" * 32})
-    )
+    monkeypatch.setitem(CODECS, "planes", planes_row(weights=with_weights("ff" * 32)))
     with pytest.raises(BitstreamError, match="weights 01020304; this planes has ffffffff"):
         decode(pack(Header(200, 3, 1, 1, b"\x01\x02\x03\x04"), [b"", b"", b""]))
+
+
+def test_a_row_without_weights_for_a_place_on_its_ladder_is_refused():
+    with pytest.raises(InputError, match=r"weights for the qualities \[3\]; expected them for all"):
+        planes_row(weights={3: WeightsFile("planes.safetensors", "00" * 32)})
+
+
+def test_weights_of_a_codec_without_any_are_refused():
+    with pytest.raises(InputError, match="jpeg has no weights of quality 40"):
+        codec_weights("jpeg", 40)
 
 
 def test_codec_and_quality_of_a_later_version_are_refused_by_name(image):
@@ -224,13 +254,15 @@ def test_search_passes_over_small_steps_back(monkeypatch, image):
     sizes = {6: 81}
 
     class Bumpy:
-        def __init__(self, config, quality):
+        def __init__(self, quality, device):
             self.quality = quality
 
         def encode_segments(self, image):
             return [bytes(sizes.get(self.quality, 10 * self.quality))]
 
-    monkeypatch.setitem(CODECS, "bumpy", Entry(201, Bumpy, None, range(1, 11)))
+    monkeypatch.setitem(
+        CODECS, "bumpy", Row(201, Look("Bumpy", "#000000", "s"), Bumpy, range(1, 11))
+    )
     overhead = len(encode(image, "bumpy", 8)) - 80
     assert unpack(encode_within(image, "bumpy", 80 + overhead)).header.quality == 8
     assert unpack(encode_within(image, "bumpy", 10**6)).header.quality == 10
@@ -250,7 +282,7 @@ def test_too_few_bytes_are_refused_with_the_number_that_would_do(name, image):
 class Planes:
     """A progressive codec for these tests: the bit planes of the picture, from the top."""
 
-    def __init__(self, config, quality):
+    def __init__(self, quality):
         self.quality = quality
 
     def encode_segments(self, image):
@@ -266,7 +298,7 @@ class Planes:
 
 @pytest.fixture
 def planes(monkeypatch):
-    monkeypatch.setitem(CODECS, "planes", Entry(200, Planes, None, range(1, 9), True))
+    monkeypatch.setitem(CODECS, "planes", planes_row(is_progressive=True))
 
 
 def test_cut_progressive_file_gives_the_picture_at_the_last_whole_segment(planes, image):

@@ -8,11 +8,10 @@ import pytest
 
 from course_lib import evaluation
 from course_lib.cli import main
-from course_lib.codecs import load_codec
+from course_lib.codecs import CODECS, load_codec, measured_at
 from course_lib.errors import InputError
 from course_lib.evaluation import (
     Curve,
-    compare,
     evaluate,
     is_on_kodak,
     load_results,
@@ -147,10 +146,10 @@ def test_bd_rates_leave_out_points_that_a_cheaper_one_beats():
         np.full(4, np.nan),
         None,
     )
-    assert compare(anchor, dented, "psnr") == pytest.approx(-50)
-    assert compare(anchor, dented, "ms-ssim") is None
+    assert dented.bd_rate(anchor, "psnr") == pytest.approx(-50)
+    assert dented.bd_rate(anchor, "ms-ssim") is None
     with pytest.raises(InputError, match="expected psnr or ms-ssim"):
-        compare(anchor, dented, "ssim")
+        dented.bd_rate(anchor, "ssim")
 
 
 def test_published_curves_are_found_by_name():
@@ -158,6 +157,20 @@ def test_published_curves_are_found_by_name():
     assert curve.published and len(curve.bpp) == 8
     with pytest.raises(InputError, match=r"expected one of .*minnen2017"):
         published_curve("balle2027")
+
+
+def test_what_we_measured_ourselves_is_never_called_published():
+    names = json.loads((data_dir() / "published" / "kodak_curves.json").read_text())
+    local = [name for name in names if name.startswith("local-")]
+    assert local
+    for name in names:
+        assert published_curve(name).published == (name not in local)
+
+
+def test_every_curve_that_the_table_of_codecs_names_is_there():
+    for name, row in CODECS.items():
+        if row.published:
+            assert published_curve(row.published).codec == name
 
 
 def test_every_published_curve_is_read():
@@ -178,9 +191,7 @@ def test_committed_results_are_of_kodak(name):
     results = committed(name)
     assert is_on_kodak(results)
     assert results["settings"]["codec"] == name
-    assert [point["quality"] for point in results["points"]] == list(
-        evaluation.default_qualities(name)
-    )
+    assert [point["quality"] for point in results["points"]] == list(measured_at(name))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +201,7 @@ def test_committed_results_are_of_kodak(name):
 def test_the_ruler_agrees_with_measurements_made_elsewhere(name, wrapping):
     """0.05 dB at equal rate of the payload, by linear interpolation over ln(rate)."""
     ours = measured_curve(committed(name), payload_only=True)
-    theirs = published_curve(evaluation.PUBLISHED[name])
+    theirs = published_curve(CODECS[name].published)
     our_bpp = ours.bpp + bits_per_pixel(wrapping, 512, 768)
     inside = (theirs.bpp >= our_bpp[0]) & (theirs.bpp <= our_bpp[-1])
     assert inside.sum() >= 10

@@ -124,3 +124,9 @@ class FactorizedPrior(nn.Module):
         below, above = torch.sigmoid(self.logits(ends) * torch.tensor([1, -1])).numpy().T
         pmfs = [row[:length] for row, length in zip(pmf, lengths, strict=True)]
         return make_tables(pmfs, low.int().numpy(), below + above)
+
+    @torch.no_grad()
+    def stretch(self, factor: Tensor | float) -> None:
+        """Make the density of each channel ``factor`` times as wide, from 0 outwards."""
+        slope = F.softplus(self.matrices[0]) / factor
+        self.matrices[0].copy_(slope + torch.log(-torch.expm1(-slope)))  # the inverse of softplus

@@ -1,10 +1,12 @@
 """Integer tables: what encoder and decoder must hold alike to the last bit."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from course_lib.errors import InputError
 
@@ -117,6 +119,32 @@ class IntegerTables:
     def origins(self) -> np.ndarray:
         """(C,) int64: column k is the value origin + k."""
         return self.offsets.astype(np.int64) - 1
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """What `from_tensors` needs, compactly: for a weights file."""
+        return {
+            "counts": torch.from_numpy(self.counts[self.counts > 0]),
+            "lengths": torch.from_numpy(self.lengths.astype(np.int32)),
+            "offsets": torch.from_numpy(self.offsets.copy()),
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "IntegerTables":
+        """Inverse of `to_tensors`.
+
+        Raises:
+            InputError: tensors that are no tables.
+        """
+        try:
+            lengths = tensors["lengths"].numpy()
+            counts = np.zeros((len(lengths), max(lengths)), np.int32)
+            counts[np.arange(counts.shape[1]) < lengths[:, None]] = tensors["counts"].numpy()
+            return cls(counts, tensors["offsets"].numpy())
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            raise InputError(
+                f"Got tensors {', '.join(tensors) or 'none'} that are no tables ({error}); "
+                "expected counts, lengths and offsets. Fetch the weights file again."
+            ) from error
 
     def columns(self, symbols: np.ndarray) -> np.ndarray:
         """The column of each symbol; (C, …) integers → (C, …) int32, 0 where it must escape."""
