@@ -1,0 +1,109 @@
+"""`course progress`, `release` and `questions`: the exercises."""
+
+import sys
+
+from course_lib.errors import CourseError
+
+
+def add_commands(commands) -> None:
+    parser = commands.add_parser("progress", help="which exercises you have solved")
+    parser.set_defaults(run=_progress)
+
+    parser = commands.add_parser("release", help="make the exercises from the solutions")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--check", action="store_true", help="only say what is out of date")
+    choice.add_argument("--out", metavar="DIR", help="write a bundle for students to a new folder")
+    parser.set_defaults(run=_release)
+
+    parser = commands.add_parser(
+        "questions", help="try every known mistake on every question, and show the hints"
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="01_autoencoders, for example")
+    parser.add_argument(
+        "--grade", action="store_true", help="hand them in to the grader, stubs and solutions too"
+    )
+    parser.set_defaults(run=_questions)
+
+
+def _progress(options) -> int:
+    from course_lib.grading.progress import find_exercises, read_progress
+
+    for exercise, solved in read_progress(find_exercises()):
+        checked = [question for question in exercise.fixtures if question.kind != "written"]
+        points = sum(question.points for question in checked if solved[question.id])
+        total = sum(question.points for question in checked)
+        print(
+            f"{exercise.name}: {sum(solved.values())} of {len(checked)} solved, "
+            f"{points} of {total} points"
+        )
+        for question in exercise.fixtures:
+            mark = "✓" if solved[question.id] else "·"
+            by_hand = "" if question in checked else " (marked by hand)"
+            print(f"  {mark} {question.id:16} {question.points:2}  {question.title}{by_hand}")
+    return 0
+
+
+def _release(options) -> int:
+    from pathlib import Path
+
+    from course_lib.grading.releasing import bundle, release
+    from course_lib.paths import REPOSITORY
+
+    if options.out:
+        files = bundle(REPOSITORY, Path(options.out))
+        tops = sorted({file.parts[0] for file in files})
+        print(f"{options.out}: {len(files)} files, in {', '.join(tops)}. No solutions.")
+        return 0
+    changes = release(REPOSITORY, check=options.check)
+    for path, change in changes.items():
+        print(f"{path}: {'out of date' if options.check else change}")
+    if options.check and changes:
+        print("Run `course release`, and commit what it writes.", file=sys.stderr)
+        return 1
+    if not changes:
+        print("exercises/ is up to date.")
+    return 0
+
+
+def _questions(options) -> int:
+    from course_lib.grading.releasing import review_exercises
+    from course_lib.paths import REPOSITORY
+
+    if options.grade:
+        return _rehearse(options)
+    failures = 0
+    for name, rows in review_exercises(REPOSITORY, options.names):
+        print(name)
+        for row in rows:
+            result = row.verdict.hint or row.verdict.message or "passed"
+            failures += not row.is_as_expected
+            mark = "✓" if row.is_as_expected else "✗"
+            print(f"  {mark} {row.question:16} {row.answer:28} {result}")
+    return 1 if failures else 0
+
+
+def _rehearse(options) -> int:
+    import secrets
+
+    from course_lib.grading.grader import Grader, find_sources, load_assignment
+    from course_lib.grading.rehearsal import rehearse
+    from course_lib.paths import REPOSITORY
+
+    sources = {source.name: source for source in find_sources(REPOSITORY)}
+    unknown = sorted(set(options.names) - set(sources))
+    if unknown or not all(source.has_answers for source in sources.values()):
+        what = f"No solution {', '.join(unknown)}" if unknown else "No solutions here"
+        raise CourseError(f"{what}; expected one of: {', '.join(sources)}, in a full clone.")
+    wanted = [source for name, source in sources.items() if name in (options.names or sources)]
+    failures = 0
+    with Grader([load_assignment(source) for source in wanted], secrets.token_bytes()) as grader:
+        for source in wanted:
+            print(source.name)
+            for row in rehearse(source, grader):
+                failures += not row.is_as_expected
+                mark = "✓" if row.is_as_expected else "✗"
+                result = row.result
+                said = result.hint or result.message
+                score = f"{result.verdict:7} {result.earned}/{result.points}"
+                print(f"  {mark} {result.question:18} {row.answer:28} {score}  {said}")
+    return 1 if failures else 0

@@ -1,0 +1,12 @@
+"""`course info`: what is installed and present."""
+
+
+def add_commands(commands) -> None:
+    parser = commands.add_parser("info", help="versions, device, data and weights present")
+    parser.set_defaults(run=_info)
+
+
+def _info(options) -> int:
+    from course_lib.info import report
+
+    print(report())
