@@ -22,6 +22,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from course_lib import lecture
 from course_lib.errors import CourseError
 from course_lib.paths import REPOSITORY, atomic_write, data_dir
 
@@ -35,6 +36,7 @@ STRICT_TAG = "nbval-check-output"
 LIVE_WIDGET = "A live widget: run this cell, then move its controls."
 
 _SLIDE_TYPES = ("slide", "subslide", "fragment", "skip", "notes")
+_CAPTIONS = ("# Set-up: ", "# Drawing: ", "# Check: ")  # of folded cells: their first line
 _CELL_METADATA = ("slideshow", "tags", "nbgrader", "jupyter", "deletable", "editable")
 _NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -65,33 +67,12 @@ class NotebookError(CourseError):
 
 
 @dataclass(frozen=True)
-class Chapter:
-    """One row of ``data/chapters.json``."""
-
-    number: int
-    slug: str  # the file's name: notebooks/{slug}.ipynb
-    title: str
-    hook: str  # one line that makes a student want it
-    needs: tuple[int, ...]  # chapter numbers
-    system: str | None  # the name of its codec in load_codec
-    paper: str | None
-    exercise: str | None  # exercises/{exercise}.ipynb
-    state: str  # "ready" or "planned"
-
-
-@dataclass(frozen=True)
 class Run:
     """What executing a notebook gave."""
 
     notebook: NotebookNode  # normalised
     seconds: float  # wall time, the kernel's start included
     dropped: list[str]  # what cells wrote to stderr, which is not saved
-
-
-def chapters() -> list[Chapter]:
-    """The sixteen chapters of the course, in order."""
-    rows = json.loads((data_dir() / "chapters.json").read_text(encoding="utf-8"))
-    return [Chapter(**{**row, "needs": tuple(row["needs"])}) for row in rows]
 
 
 def find_notebooks(names: Sequence[str] = (), folders: Sequence[str] = FOLDERS) -> list[Path]:
@@ -190,12 +171,17 @@ def execute(path: Path, cell_seconds: float = CELL_SECONDS) -> Run:
 def rebuild(path: Path) -> tuple[float, list[str]]:
     """Execute a notebook, save it, and record its time; returns seconds and what was dropped.
 
+    A lecture's links, and what it says about its time and needs, are written anew.
+
     Raises:
         NotebookError: as `execute`; the file is as it was.
     """
     run = execute(path)
-    atomic_write(path, to_text(run.notebook).encode())
     _record_time(path, run.seconds)
+    sources = _generated(path)
+    for cell in run.notebook.cells:
+        cell.source = sources.get(cell.id, cell.source)
+    atomic_write(path, to_text(run.notebook).encode())
     return run.seconds, run.dropped
 
 
@@ -263,6 +249,7 @@ def check_notebook(path: Path) -> list[str]:
         problems += [f"{_place(path, index, cell)} {fault}" for fault in faults]
     if path.parent.name == "notebooks":
         problems += _check_lecture(name, notebook)
+        problems += _check_generated(path, notebook)
     return problems
 
 
@@ -273,27 +260,14 @@ def chapter_table() -> str:
         NotebookError: a chapter that is ready was never measured.
     """
     times = _times()
-    rows = [
-        "| | chapter | what it is about | needs | runs in | exercise |",
-        "|---|---|---|---|---|---|",
-    ]
-    for chapter in chapters():
-        title, seconds, exercise = chapter.title, "planned", ""
-        if chapter.state == "ready":
-            name = f"notebooks/{chapter.slug}.ipynb"
-            if name not in times:
-                raise NotebookError(
-                    f"{name} is ready, but its time was never measured. "
-                    f"Run `course notebooks {chapter.slug}`."
-                )
-            title = f"[{chapter.title}]({name})"
-            seconds = f"{times[name]['seconds']:.0f} s"
-            if chapter.exercise:
-                exercise = f"[{chapter.number:02}](exercises/{chapter.exercise}.ipynb)"
-        needs = ", ".join(f"{number:02}" for number in chapter.needs)
-        cells = (f"{chapter.number:02}", title, chapter.hook, needs, seconds, exercise)
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+    for chapter in lecture.chapters():
+        name = f"notebooks/{chapter.slug}.ipynb"
+        if chapter.state == "ready" and name not in times:
+            raise NotebookError(
+                f"{name} is ready, but its time was never measured. "
+                f"Run `course notebooks {chapter.slug}`."
+            )
+    return lecture.chapter_table(".")
 
 
 def with_table(readme: str, table: str) -> str:
@@ -367,6 +341,15 @@ def _times() -> dict[str, dict]:
 
 def _times_file() -> Path:
     return data_dir() / "results" / "notebook_times.json"
+
+
+def _generated(path: Path) -> dict[str, str]:
+    """The sources that cells of a lecture must have, by cell id; none for other notebooks."""
+    if path.parent.name == "notebooks":
+        for chapter in lecture.chapters():
+            if chapter.slug == path.stem:
+                return lecture.generated(chapter.number)
+    return {}
 
 
 def _record_time(path: Path, seconds: float) -> None:
@@ -464,6 +447,10 @@ def _check_slide(cell: NotebookNode) -> Iterator[str]:
     slide_type = cell.metadata.get("slideshow", {}).get("slide_type")
     if slide_type not in _SLIDE_TYPES:
         yield f"has slide type {slide_type!r}; expected one of {', '.join(_SLIDE_TYPES)}."
+    is_folded = cell.metadata.get("jupyter", {}).get("source_hidden", False)
+    if is_folded and not cell.source.startswith(_CAPTIONS):
+        expected = ", ".join(_CAPTIONS)
+        yield f"is folded, but has no caption; expected a first line with one of {expected}."
     lines = len(cell.source.splitlines())
     if lines > MAX_LINES:
         yield f"has {lines} lines; at most {MAX_LINES} fit a projected screen. Split it."
@@ -475,6 +462,17 @@ def _check_lecture(name: str, notebook: NotebookNode) -> Iterator[str]:
     widgets = sum(_is_live(output) for _, _, output in _outputs(notebook))
     if widgets < 2:
         yield f"{name} shows {widgets} live widgets; expected at least 2."
+
+
+def _check_generated(path: Path, notebook: NotebookNode) -> Iterator[str]:
+    found = {cell.id: cell.source for cell in notebook.cells if cell.cell_type == "markdown"}
+    for name, source in _generated(path).items():
+        if found.get(name) != source:
+            state = "is out of date" if name in found else "is missing"
+            yield (
+                f"{path.parent.name}/{path.name}: the Markdown cell with the id {name!r} {state}; "
+                f"expected {source!r}. `course notebooks {path.stem}` writes it into such a cell."
+            )
 
 
 def _texts(output: NotebookNode) -> Iterator[str]:

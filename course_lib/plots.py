@@ -223,7 +223,7 @@ def figure_png(figure: Figure, fast: bool = False) -> bytes:
 def chapter_map(chapters: Sequence) -> Figure:
     """The course as a map: arrows lead from what a chapter needs to the chapter.
 
-    ``chapters`` are as `course_lib.notebooks.chapters` gives them, every chapter after those that
+    ``chapters`` are as `course_lib.lecture.chapters` gives them, every chapter after those that
     it needs. A need that another one already needs has no arrow.
     """
     column, height, before = {}, {}, {}

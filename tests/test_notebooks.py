@@ -9,6 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from course_lib import cli, notebooks
+from course_lib.lecture import chapters, generated
 from course_lib.notebooks import (
     LIVE_WIDGET,
     STRICT_TAG,
@@ -22,7 +23,7 @@ from course_lib.notebooks import (
 )
 from course_lib.paths import REPOSITORY
 
-CHAPTERS = notebooks.chapters()
+CHAPTERS = chapters()
 PIXEL = base64.b64encode(b"\x89PNG not really").decode()
 
 
@@ -326,6 +327,27 @@ def test_the_clone_is_found_in_outputs_unless_its_name_could_be_any_text(save, m
     assert check_notebook(path) == []
 
 
+def test_a_folded_cell_needs_a_caption(save):
+    notebook = lecture()
+    notebook.cells[1].metadata["jupyter"] = {"source_hidden": True}
+    assert "is folded, but has no caption" in " ".join(check_notebook(save(notebook)))
+    notebook.cells[1].source = "# Set-up: what is counted\na = 1"
+    assert check_notebook(save(notebook)) == []
+
+
+def test_links_time_and_needs_of_a_chapter_are_the_generated_ones(save):
+    notebook = lecture()
+    missing = check_notebook(save(notebook, name="01_autoencoders.ipynb"))
+    assert sum("is missing; expected" in problem for problem in missing) == 3
+    for name, source in generated(1).items():
+        cell = new_markdown_cell(source, id=name, metadata={"slideshow": {"slide_type": "skip"}})
+        notebook.cells.append(cell)
+    assert check_notebook(save(notebook, name="01_autoencoders.ipynb")) == []
+    notebook.cells[-1].source = "[02](02_pca.ipynb)"
+    (problem,) = check_notebook(save(notebook, name="01_autoencoders.ipynb"))
+    assert "'links-end' is out of date" in problem
+
+
 def test_solutions_need_no_slides_and_exercises_no_outputs(save):
     notebook = new_notebook(nbformat_minor=5, cells=[code("a = 1\n" * 30, 1)])
     assert check_notebook(save(notebook, folder="solutions")) == []
@@ -432,7 +454,7 @@ def test_failing_notebook_names_the_cell_and_keeps_the_file(cell, message, save)
 @pytest.fixture
 def clone(tmp_path, monkeypatch, save) -> Path:
     """A small repository: one chapter, its lecture not yet run, a README."""
-    row = json.loads((REPOSITORY / "data" / "chapters.json").read_text())[1]
+    row = json.loads((REPOSITORY / "data" / "chapters.json").read_text())[1] | {"needs": []}
     (tmp_path / "data" / "results").mkdir(parents=True)
     (tmp_path / "data" / "chapters.json").write_text(json.dumps([row, row | {"state": "planned"}]))
     for folder in ("solutions", "exercises"):
@@ -463,6 +485,15 @@ def test_command_runs_saves_measures_and_writes_the_table(clone, capsys):
     assert "[Autoencoders](notebooks/01_autoencoders.ipynb)" in readme
     assert f"{measured['seconds']:.0f} s | [01](exercises/01_autoencoders.ipynb) |" in readme
     assert "planned |" in readme and "old" not in readme and readme.endswith("\nend\n")
+
+
+def test_command_writes_links_time_and_needs(clone, save):
+    notebook = sources("print(1)")
+    notebook.cells += [new_markdown_cell("old", id=name) for name in generated(1)]
+    path = save(notebook, normalised=False, name="01_autoencoders.ipynb")
+    cli.main(["notebooks"])
+    assert [cell.source for cell in read_notebook(path).cells[1:]] == [*generated(1).values()]
+    assert "measured. **You need:**" in generated(1)["about"]
 
 
 def test_command_names_the_failing_cell_and_exits_with_1(clone, save, capsys):

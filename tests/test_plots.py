@@ -15,7 +15,7 @@ from PIL import Image
 from course_lib import evaluation, plots
 from course_lib.codecs import CODECS, OTHER_LOOKS
 from course_lib.images import ImageError
-from course_lib.notebooks import Chapter, chapters
+from course_lib.lecture import Chapter, chapters
 
 ALT = 'Two lines: "JPEG" < JPEG 2000 & both rise.'
 
