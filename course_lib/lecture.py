@@ -19,17 +19,16 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from course_lib import plots
-from course_lib.codecs import TooFewBytes, decode, encode_within, load_codec
-from course_lib.errors import InputError
-from course_lib.evaluation import (
-    PUBLISHED,
-    Curve,
-    compare,
-    default_qualities,
-    load_results,
-    measured_curve,
-    published_curve,
+from course_lib.codecs import (
+    CODECS,
+    TooFewBytes,
+    decode,
+    encode_within,
+    load_codec,
+    measured_at,
 )
+from course_lib.errors import InputError
+from course_lib.evaluation import Curve, load_results, measured_curve, published_curve
 from course_lib.images import photograph
 from course_lib.metrics import MS_SSIM_MIN_SIDE, bits_per_pixel, ms_ssim, ms_ssim_db, psnr
 from course_lib.paths import data_dir
@@ -215,7 +214,7 @@ def nearest(name: str, codec: str, bpp: float) -> Coded:
     Raises:
         InputError: no such photograph or codec.
     """
-    files = (coded(name, codec, quality) for quality in default_qualities(codec))
+    files = (coded(name, codec, quality) for quality in measured_at(codec))
     return min(files, key=lambda file: abs(file.bpp - bpp))
 
 
@@ -269,7 +268,7 @@ def curve(name: str, codec: str, qualities: Sequence[int] | None = None) -> Curv
         InputError: no such photograph, codec or quality.
     """
     if qualities is None:
-        measured = default_qualities(codec)
+        measured = measured_at(codec)
         qualities = measured[:: -(-len(measured) // _SKETCH)]
     files = sorted((coded(name, codec, q) for q in qualities), key=lambda file: file.bpp)
     values = np.array([(file.bpp, file.psnr, file.ms_ssim_db) for file in files])
@@ -284,11 +283,10 @@ def kodak_curve(codec: str, published: bool = False) -> Curve:
     """
     if not published:
         return measured_curve(load_results(data_dir() / "results" / f"kodak-{codec}.json"))
-    if codec not in PUBLISHED:
-        raise InputError(
-            f"No published curve of {codec!r}; expected one of {', '.join(PUBLISHED)}."
-        )
-    return published_curve(PUBLISHED[codec])
+    known = {name: row.published for name, row in CODECS.items() if row.published}
+    if codec not in known:
+        raise InputError(f"No published curve of {codec!r}; expected one of {', '.join(known)}.")
+    return published_curve(known[codec])
 
 
 def bd_table(curves: Mapping[str, Curve], anchor: Curve | Mapping[str, Curve]) -> str:
@@ -301,7 +299,7 @@ def bd_table(curves: Mapping[str, Curve], anchor: Curve | Mapping[str, Curve]) -
     rows = []
     for label, row in curves.items():
         against = anchor if isinstance(anchor, Curve) else anchor[label]
-        rates = (compare(against, row, metric) for metric in ("psnr", "ms-ssim"))
+        rates = (row.bd_rate(against, metric) for metric in ("psnr", "ms-ssim"))
         rows.append([label, *("–" if rate is None else f"{rate:+.0f} %" for rate in rates)])
     return _table(["bits at equal", "PSNR", "MS-SSIM"], rows)
 

@@ -125,7 +125,7 @@ def test_rivals_take_no_more_bytes_and_stay_away_where_they_cannot(small):
 
 
 def test_nearest_is_no_further_from_the_rate_than_any_other_place(small):
-    files = [lecture.coded("chelsea", "webp", q) for q in evaluation.default_qualities("webp")]
+    files = [lecture.coded("chelsea", "webp", q) for q in codecs.measured_at("webp")]
     found = lecture.nearest("chelsea", "webp", 1.5)
     assert abs(found.bpp - 1.5) == min(abs(file.bpp - 1.5) for file in files)
 
