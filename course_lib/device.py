@@ -21,7 +21,7 @@ def pick_device() -> torch.device:
 
 
 def autocast_dtype(device: torch.device | str) -> torch.dtype:
-    """The precision in which networks run fastest on ``device`` without losing quality.
+    """The precision in which networks run fastest on ``device`` and lose nothing that can be seen.
 
     bfloat16 on GPUs and processors that compute it in hardware, float16 on older GPUs, float32
     elsewhere: emulated bfloat16 is slower than float32.

@@ -72,7 +72,7 @@ class Curve:
     def bd_rate(self, anchor: "Curve", metric: str) -> float | None:
         """BD-rate against ``anchor`` in percent, over the points on each curve's upper left edge.
 
-        None where there is nothing to compare: no common quality, or too few points.
+        None where there is nothing to compare: no overlap, or too few points.
         """
         sides = []
         for curve in (anchor, self):
@@ -94,12 +94,12 @@ def measure(codec, image: np.ndarray) -> Measurement:
     encoded = time.perf_counter()
     decoded_image = codec.decode(data)
     decoded = time.perf_counter()
-    quality = psnr(image, decoded_image)
+    decibels = psnr(image, decoded_image)
     large_enough = min(image.shape[:2]) >= MS_SSIM_MIN_SIDE
     return Measurement(
         bytes=len(data),
         payload_bytes=payload_size(data),
-        psnr=quality if math.isfinite(quality) else None,
+        psnr=decibels if math.isfinite(decibels) else None,
         ms_ssim=ms_ssim(image, decoded_image) if large_enough else None,
         encode_seconds=encoded - start,
         decode_seconds=decoded - encoded,

@@ -72,20 +72,18 @@ def bits_per_pixel(num_bytes: int, height: int, width: int) -> float:
     return 8 * num_bytes / (height * width)
 
 
-def bd_rate(
-    anchor_bpp: ArrayLike, anchor_quality: ArrayLike, bpp: ArrayLike, quality: ArrayLike
-) -> float:
-    """Bjøntegaard delta rate: the mean difference in rate at equal quality, in percent.
+def bd_rate(anchor_bpp: ArrayLike, anchor_db: ArrayLike, bpp: ArrayLike, db: ArrayLike) -> float:
+    """Bjøntegaard delta rate: the mean difference in rate at equal PSNR, or MS-SSIM, in percent.
 
     Negative: the second codec needs fewer bits than the anchor. ln(bpp) is interpolated over
-    quality by PCHIP and averaged over the qualities that both curves reach.
+    decibels by PCHIP and averaged over those that both curves reach.
 
     Args:
         anchor_bpp, bpp: rates of each curve, at least two, positive.
-        anchor_quality, quality: what they reach, in dB (PSNR, or MS-SSIM by `ms_ssim_db`).
+        anchor_db, db: what they reach (PSNR, or MS-SSIM by `ms_ssim_db`).
 
     Raises:
-        InputError: curves too short, not finite, not rising, or without common qualities.
+        InputError: curves too short, not finite, not rising, or without common decibels.
 
     Source: Bjøntegaard, "Calculation of average PSNR differences between RD-curves", VCEG-M33,
     2001; PCHIP as in the JCT-VC common test conditions.
@@ -93,13 +91,13 @@ def bd_rate(
     >>> round(bd_rate([0.2, 0.4, 0.8], [30, 33, 36], [0.1, 0.2, 0.4], [30, 33, 36]), 6)
     -50.0
     """
-    anchor = _curve("anchor curve", anchor_bpp, anchor_quality)
-    tested = _curve("tested curve", bpp, quality)
+    anchor = _curve("anchor curve", anchor_bpp, anchor_db)
+    tested = _curve("tested curve", bpp, db)
     low = max(anchor.x[0], tested.x[0])
     high = min(anchor.x[-1], tested.x[-1])
     if not low < high:
         raise InputError(
-            f"The curves share no quality: the anchor reaches {anchor.x[0]:.2f} to "
+            f"The curves do not overlap: the anchor reaches {anchor.x[0]:.2f} to "
             f"{anchor.x[-1]:.2f} dB, the tested one {tested.x[0]:.2f} to {tested.x[-1]:.2f} dB. "
             "Add rates until they overlap."
         )
@@ -107,24 +105,26 @@ def bd_rate(
     return float(100 * np.expm1(difference))
 
 
-def _curve(name: str, bpp: ArrayLike, quality: ArrayLike) -> PchipInterpolator:
-    """ln(bpp) as a smooth function of quality."""
-    bpp, quality = np.asarray(bpp, np.float64), np.asarray(quality, np.float64)
-    if bpp.ndim != 1 or bpp.shape != quality.shape or len(bpp) < 2:
+def _curve(name: str, bpp: ArrayLike, db: ArrayLike) -> PchipInterpolator:
+    """ln(bpp) as a smooth function of decibels."""
+    bpp, db = np.asarray(bpp, np.float64), np.asarray(db, np.float64)
+    if bpp.ndim != 1 or bpp.shape != db.shape or len(bpp) < 2:
         raise InputError(
-            f"The {name} has rates of shape {bpp.shape} and qualities of shape {quality.shape}; "
+            f"The {name} has rates of shape {bpp.shape} and decibels of shape {db.shape}; "
             "expected two lists of the same length, at least 2."
         )
-    if not (np.isfinite(bpp).all() and np.isfinite(quality).all() and (bpp > 0).all()):
-        raise InputError(f"The {name} has a rate or a quality that is not finite and positive.")
-    order = np.argsort(bpp)
-    bpp, quality = bpp[order], quality[order]
-    if not ((np.diff(bpp) > 0).all() and (np.diff(quality) > 0).all()):
+    if not (np.isfinite(bpp).all() and np.isfinite(db).all() and (bpp > 0).all()):
         raise InputError(
-            f"The {name} does not rise: each higher rate must bring a higher quality. "
+            f"The {name} has a rate that is not positive, or a value that is not finite."
+        )
+    order = np.argsort(bpp)
+    bpp, db = bpp[order], db[order]
+    if not ((np.diff(bpp) > 0).all() and (np.diff(db) > 0).all()):
+        raise InputError(
+            f"The {name} does not rise: each higher rate must bring more decibels. "
             "Remove repeated points and those that a cheaper one beats."
         )
-    return PchipInterpolator(quality, np.log(bpp))
+    return PchipInterpolator(db, np.log(bpp))
 
 
 def _check_pair(image: np.ndarray, other: np.ndarray, min_side: int = 1) -> None:

@@ -111,7 +111,7 @@ def test_bd_rate_does_not_depend_on_the_order_of_points():
         (([0.0, 0.4], [30, 33]), "not finite and positive"),
         (([0.2, 0.2], [30, 33]), "does not rise"),
         (([0.2, 0.4], [33, 30]), "does not rise"),
-        (([0.2, 0.4], [40, 43]), "share no quality"),
+        (([0.2, 0.4], [40, 43]), "do not overlap"),
     ],
 )
 def test_bd_rate_refuses_curves_it_cannot_compare(curve, message):

@@ -45,10 +45,10 @@ def _encode(options) -> None:
         data = encode_within(image, options.codec, int(options.bpp * height * width / 8))
     else:
         raise InputError(f"Got --bpp {options.bpp}; expected a number between 0 and 1000.")
-    quality = psnr(image, decode(data))
+    decibels = psnr(image, decode(data))
     atomic_write(Path(options.out), data)
     bpp = bits_per_pixel(len(data), height, width)
-    print(f"{options.out}: {len(data):,} bytes, {bpp:.4f} bpp, PSNR {quality:.2f} dB")
+    print(f"{options.out}: {len(data):,} bytes, {bpp:.4f} bpp, PSNR {decibels:.2f} dB")
 
 
 def _decode(options) -> None:

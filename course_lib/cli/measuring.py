@@ -80,8 +80,8 @@ def _plot(options) -> None:
     figure.savefig(buffer, format=suffix[1:])
     plt.close(figure)
     atomic_write(Path(options.out), buffer.getvalue())
-    print(f"BD-rate against {options.anchor}, {options.metric}, at equal quality:")
+    print(f"BD-rate against {options.anchor}, at equal {options.metric.upper()}:")
     for curve in curves:
         rate = curve.bd_rate(anchor, options.metric)
-        text = "no common quality" if rate is None else f"{rate:+7.1f} %"
+        text = "no overlap" if rate is None else f"{rate:+7.1f} %"
         print(f"  {curve.name:32} {'published' if curve.published else 'measured':10} {text}")
