@@ -293,8 +293,8 @@ def bd_table(curves: Mapping[str, Curve], anchor: Curve | Mapping[str, Curve]) -
     """BD-rates by PSNR and by MS-SSIM, in whole percent, as a table in Markdown.
 
     ``curves`` are the rows, by label: how many bits each needs more (+) or less (-) than the anchor
-    at equal PSNR or MS-SSIM. ``anchor`` is one for all rows, or one for each, by the same labels. "–" where
-    two curves do not overlap.
+    at equal PSNR or MS-SSIM. ``anchor`` is one for all rows, or one for each, by the same labels.
+    "–" where two curves do not overlap.
     """
     rows = []
     for label, row in curves.items():
