@@ -115,7 +115,8 @@ def _curve(name: str, bpp: ArrayLike, db: ArrayLike) -> PchipInterpolator:
         )
     if not (np.isfinite(bpp).all() and np.isfinite(db).all() and (bpp > 0).all()):
         raise InputError(
-            f"The {name} has a rate that is not positive, or a value that is not finite."
+            f"The {name} has rates or decibels that are not finite, or rates not positive. "
+            "Leave those points out."
         )
     order = np.argsort(bpp)
     bpp, db = bpp[order], db[order]

@@ -108,7 +108,7 @@ def test_bd_rate_does_not_depend_on_the_order_of_points():
         (([0.2], [30]), "at least 2"),
         (([0.2, 0.4], [30, 33, 36]), "same length"),
         (([0.2, 0.4], [30, np.inf]), "not finite"),
-        (([0.0, 0.4], [30, 33]), "not finite, or a rate that is not positive"),
+        (([0.0, 0.4], [30, 33]), "not finite, or rates not positive"),
         (([0.2, 0.2], [30, 33]), "does not rise"),
         (([0.2, 0.4], [33, 30]), "does not rise"),
         (([0.2, 0.4], [40, 43]), "do not overlap"),
