@@ -37,7 +37,7 @@ def start_from_pca(model: Balle2017, x: Tensor, lmbda: float) -> None:
     step = math.sqrt(12 * 3 / (2 * math.log(2) * lmbda)) / 255
     model.gain.fill_(1 / step)
     spread = (model.analyse(x).var((0, 2, 3)) + 1 / 12).sqrt()  # of noisy latents
-    model.prior.stretch(spread[:, None, None] / 10)  # a new prior is about 10 wide
+    model.prior.stretch(spread / 10)  # a new prior is about 10 wide
 
 
 def _principal_components(blocks: Tensor) -> Tensor:

@@ -1,4 +1,22 @@
-"""Adaptive bits."""
+"""Bits whose probability is learnt while they are coded: no table is sent.
+
+Encoder and decoder count what they have seen, and predict the next bit from that. Both have seen
+the same, so both predict the same, in whole numbers::
+
+    context ──► zeros and ones seen in it ──► probability ──► range coder ──► bit
+                         ▲                                                     │
+                         └──────────────────── one more ◄──────────────────────┘
+
+A context is whatever both sides know before the bit. Here it is the bit before: a sequence that
+looks like a fair coin to a histogram costs next to nothing.
+
+>>> bits = np.arange(1000) % 2  # 0, 1, 0, 1, …
+>>> before = np.concatenate([[0], bits[:-1]])
+>>> encoder = RangeEncoder()
+>>> _ = AdaptiveBits(num_contexts=2).encode(encoder, bits, before)
+>>> len(encoder.finish()) < 8  # 1000 bits
+True
+"""
 
 from collections.abc import Iterator
 

@@ -14,6 +14,10 @@ elsewhere is found too. Nothing follows the last segment.
 
 A segment costs 5 bytes more than its payload below 64 bytes, 6 below 8 KiB, 7 below 1 MiB, 8 below
 128 MiB: a cost of 6 for all would keep segments under 64 KiB, and many of them cost more than one.
+
+>>> file = pack(Header(codec_id=9, quality=4, height=512, width=768), [b"latents"])
+>>> unpack(file).segments, len(file)  # 18 bytes of header, 5 around the segment
+((b'latents',), 30)
 """
 
 import struct

@@ -1,4 +1,18 @@
-"""Prior."""
+"""A learned density for the latents of each channel: how many bits each will cost.
+
+While training, noise stands for rounding, and `FactorizedPrior.bits` is the rate that is made
+smaller. Afterwards the same density, at whole numbers, becomes the tables that code files::
+
+    y + noise ──► bits, differentiable ──► loss            training
+    round(y)  ──► bits, an estimate                        counting without a file
+    round(y)  ──► tables ──► encode_symbols ──► bytes      a file
+
+>>> _ = torch.manual_seed(0)
+>>> prior, y = FactorizedPrior(num_channels=2), torch.randn(1, 2, 8).round()
+>>> estimate, coded = prior.bits(y).sum().item(), prior.tables().bits(y[0].int().numpy()).sum()
+>>> bool(abs(estimate - coded) < 0.1)
+True
+"""
 
 import itertools
 import math
@@ -88,6 +102,17 @@ class FactorizedPrior(nn.Module):
     forward = bits
 
     @torch.no_grad()
+    def stretch(self, factor: Tensor | float) -> None:
+        """Make the density of each channel `factor` times as wide, from 0 outwards.
+
+        Args:
+            factor: positive; one for all channels, or (C,) one for each.
+        """
+        slope = F.softplus(self.matrices[0])
+        slope = slope / torch.as_tensor(factor).to(slope).reshape(-1, 1, 1)
+        self.matrices[0].copy_(slope + torch.log(-torch.expm1(-slope)))  # softplus' inverse
+
+    @torch.no_grad()
     def quantile(self, probability: float) -> Tensor:
         """Where each cumulative distribution reaches a probability in (0, 1); (C,) float64.
 
@@ -124,9 +149,3 @@ class FactorizedPrior(nn.Module):
         below, above = torch.sigmoid(self.logits(ends) * torch.tensor([1, -1])).numpy().T
         pmfs = [row[:length] for row, length in zip(pmf, lengths, strict=True)]
         return make_tables(pmfs, low.int().numpy(), below + above)
-
-    @torch.no_grad()
-    def stretch(self, factor: Tensor | float) -> None:
-        """Make the density of each channel ``factor`` times as wide, from 0 outwards."""
-        slope = F.softplus(self.matrices[0]) / factor
-        self.matrices[0].copy_(slope + torch.log(-torch.expm1(-slope)))  # the inverse of softplus

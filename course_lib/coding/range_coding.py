@@ -1,4 +1,25 @@
-"""Range coding."""
+"""Range coding: symbols become one long number, in as many bits as their probabilities ask for.
+
+All numbers from 0 to 1 belong to the empty message. Each symbol keeps that part of the interval
+which its count gives it, so a likely symbol hardly shrinks it, and an unlikely one a lot::
+
+    0 |──────── a: ½ ───────|── b: ¼ ──|── c: ¼ ──| 1
+                            |─a──|b─|c─|               after "b"
+                            |────|                     after "ba": ½ · ¼ = ⅛, 3 bits
+
+The payload is the shortest number in the last interval: −log₂ of its size, the sum of what the
+symbols cost. The decoder looks in which part the number lies, and takes the same steps. The
+arithmetic is constriction's; that decoding refuses what no encoder wrote is ours.
+
+>>> from course_lib.coding.tables import make_tables
+>>> tables = make_tables([[0.25, 0.5, 0.25]], offsets=[-1], escapes=[0.001])
+>>> symbols = np.array([[0, 1, 0, 0, 7, -1]])  # 7 has to escape
+>>> payload = encode_symbols(symbols, tables)
+>>> print(f"{tables.bits(symbols).sum():.1f} bits of information in {8 * len(payload)}")
+24.0 bits of information in 32
+>>> decode_symbols(payload, symbols.shape, tables)
+array([[ 0,  1,  0,  0,  7, -1]], dtype=int32)
+"""
 
 import math
 
