@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course_lib import classic
+from course_lib import classic, codestreams
 from course_lib.classic import ClassicCoder
 from course_lib.errors import BitstreamError
 from course_lib.images import ImageError, photograph
@@ -315,10 +315,10 @@ def test_codestream_that_our_encoder_does_not_write_is_refused_before_decoding(
 def test_avif_sequence_header_gives_the_size_of_every_picture():
     for height, width in ((1, 1), (2, 255), (256, 257), (1, 32_768), (1023, 64)):
         codestream = encode("avif", np.zeros((height, width, 3), np.uint8), 10)
-        classic._check_av1(codestream, height, width)
+        codestreams.check_av1(codestream, height, width)
         for wrong in ((height + 1, width), (height, width + 1)):
             with pytest.raises(BitstreamError, match=f"has {height}×{width} pixels"):
-                classic._check_av1(codestream, *wrong)
+                codestreams.check_av1(codestream, *wrong)
 
 
 def test_damage_that_pillow_finds_becomes_a_bitstream_error(image):
