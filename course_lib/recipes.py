@@ -32,6 +32,7 @@ from course_lib.paths import atomic_write
 from course_lib.pca_start import start_from_pca
 from course_lib.quantization import RELAXATIONS
 from course_lib.training import (
+    Crops,
     Player,
     TrainingConfig,
     is_first_process,
@@ -74,6 +75,7 @@ class Recipe:
     # Writes into the folder of a run; returns the SHA-256 of each file.
     save: Callable[[Path, nn.Module, dict], dict[Path, str]]
     label: Callable[[Options], str]  # of the run's folder
+    crops: Crops = random_crops
     defaults: Mapping[str, float] = field(default_factory=dict)  # of arguments of all recipes
 
 
@@ -149,6 +151,7 @@ def run(name: str, options: Options) -> Outcome | None:
             config,
             folder,
             valid_images=valid_images,
+            crops=recipe.crops,
             settings=settings | {"start": start and start.sha256},
             device=device,
         )

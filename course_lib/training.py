@@ -39,6 +39,8 @@ from course_lib.paths import atomic_write
 # A model, a batch (B, 3, H, W) in [0, 1] and the part of the run that is over, a tensor () in
 # [0, 1], to named means over the batch; "loss" is minimised.
 Objective = Callable[[nn.Module, Tensor, Tensor], dict[str, Tensor]]
+# Pictures, uint8 (3, H, W), a size and a count to squares of them: uint8 (count, 3, size, size).
+Crops = Callable[[Sequence[Tensor], int, int], Tensor]
 
 _BAR = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}"
 _MULTIPLE = 64  # pixels: sides of validation pictures are cut to a multiple
@@ -107,6 +109,7 @@ def train(
     folder: Path,
     *,
     valid_images: Sequence[Tensor] = (),
+    crops: Crops | None = None,
     settings: dict | None = None,
     device: torch.device | str | None = None,
 ) -> nn.Module:
@@ -118,6 +121,7 @@ def train(
         players: who takes turns; the objective of the first judges the averaged model.
         images: uint8 (3, H, W) each, from `load_images`.
         valid_images: as ``images``; the averaged model is judged on them once a minute.
+        crops: cuts a step's batch; `random_crops` unless a recipe has another way.
         settings: what else the run depends on (λ, the pictures, the weights that it started
             from); kept in the checkpoint, and the run is not resumed with others.
 
@@ -137,11 +141,12 @@ def train(
         _check_sizes(valid_images, _MULTIPLE, "validation pictures", "Leave")
     images = [image.to(device) for image in images]
     valid_images = [image.to(device) for image in valid_images]
-    run = _Run(Path(folder), model, players, config, settings or {}, device)
+    crops = crops or random_crops
+    run = _Run(Path(folder), model, players, config, crops, settings or {}, device)
     run.resume()
     if is_first_process():
         run.write_log()  # and find out now, not after a minute, whether it can be written
-        run.validate(sorted(valid_images, key=lambda image: image[0].numel())[:1])
+        run.validate(sorted(valid_images, key=lambda image: min(image.shape[1:]))[:1])
     return _go_on(run, images, valid_images)
 
 
@@ -226,7 +231,7 @@ def _take_turn(
     for part in range(_rank(), config.num_parts, _num_processes()):
         torch.manual_seed((config.seed << 40) + (run.step << 10) + part)
         count = config.batch_size // config.num_parts
-        x = random_crops(images, config.patch_size, count).float() / 255
+        x = run.crops(images, config.patch_size, count).float() / 255
         with steered.of_a_part(), _alone(turn, run.turns):
             with run.autocast, torch.set_grad_enabled(plays):
                 values = turn.compute(model, x, told)
@@ -412,10 +417,11 @@ class _Run:
         model: nn.Module,
         players: Sequence[Player],
         config: TrainingConfig,
+        crops: Crops,
         settings: dict,
         device: torch.device,
     ):
-        self.folder, self.config, self.device = folder, config, device
+        self.folder, self.config, self.device, self.crops = folder, config, device, crops
         model = model.to(device).train()
         for tensor in model.state_dict().values() if _num_processes() > 1 else ():
             dist.broadcast(tensor, src=0)

@@ -218,6 +218,22 @@ def test_the_objective_is_told_how_much_of_the_run_is_over(tmp_path, images):
     assert told[-1] == (False, 1)
 
 
+def test_a_batch_may_be_cut_in_another_way(tmp_path, images):
+    def reduced(images, size, count):
+        return random_crops(images, 2 * size, count)[:, :, ::2, ::2]
+
+    seen = []
+
+    def looking(model, x, progress):
+        seen.append(x)
+        return objective(model, x, progress)
+
+    config = TrainingConfig(steps=1, **SETTINGS)
+    train(tiny_model(), alone(looking), images, config, tmp_path, crops=reduced)
+    torch.manual_seed(0)  # of step 0 of a run of seed 0
+    assert torch.equal(seen[0], reduced(images, 32, 4) / 255)
+
+
 class Game(torch.nn.Module):
     """A forger who paints one grey, and a critic who remembers how bright pictures are."""
 
