@@ -24,10 +24,15 @@ def rate_distortion(
             images of at least 161 pixels a side.
 
     Raises:
-        InputError: another metric.
+        InputError: another metric, or images too small for it.
     """
     if metric not in METRICS:
         raise InputError(f"Got metric {metric!r}; expected one of {', '.join(METRICS)}.")
+    if metric == "ms-ssim" and min(x.shape[2:]) < 161:
+        raise InputError(
+            f"Got images of {x.shape[2]}×{x.shape[3]}; MS-SSIM needs at least 161 pixels a side. "
+            "Use larger ones, or the metric mse."
+        )
     bpp = bits.mean() / (x.shape[2] * x.shape[3])
     if metric == "mse":
         distortion = 255**2 * F.mse_loss(x_hat, x)

@@ -7,6 +7,11 @@ resumes it. Under ``torchrun`` the processes share each batch; all of them must 
 
 The batch of a step depends on the seed and the step alone: a run that was interrupted, or spread
 over other machines, sees the same pictures and the same noise.
+
+Usually one player minimises one objective. An adversary is a second player with an objective and
+parameters of its own: the players take turns within every step, on the same crops. What an
+objective steers as it goes (the weight of a rate under feedback, how often an adversary was right)
+it keeps in buffers of the model: they are saved, resumed and shared with the rest of the state.
 """
 
 import copy
@@ -23,6 +28,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
 from course_lib.device import autocast_dtype, pick_device
@@ -30,10 +36,14 @@ from course_lib.errors import InputError
 from course_lib.images import read_image
 from course_lib.paths import atomic_write
 
-# A model and a batch (B, 3, H, W) in [0, 1] to named means over the batch; "loss" is minimised.
-Objective = Callable[[nn.Module, Tensor], dict[str, Tensor]]
+# A model, a batch (B, 3, H, W) in [0, 1] and the part of the run that is over, a tensor () in
+# [0, 1], to named means over the batch; "loss" is minimised.
+Objective = Callable[[nn.Module, Tensor, Tensor], dict[str, Tensor]]
+# Pictures, uint8 (3, H, W), a size and a count to squares of them: uint8 (count, 3, size, size).
+Crops = Callable[[Sequence[Tensor], int, int], Tensor]
 
 _BAR = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}"
+_MULTIPLE = 64  # pixels: sides of validation pictures are cut to a multiple
 
 
 @dataclass(frozen=True)
@@ -41,21 +51,21 @@ class TrainingConfig:
     """How to train; exactly one of ``steps`` and ``minutes`` is given.
 
     Raises:
-        InputError: no budget or two, or a batch that does not divide into its parts.
+        InputError: no budget or two, nothing to do, or a batch that does not divide into its
+            parts.
     """
 
     steps: int | None = None
     minutes: float | None = None  # of computing, those of earlier attempts counted
     batch_size: int = 8  # patches in a step, over all processes
     patch_size: int = 128  # pixels
-    learning_rate: float = 1e-4  # at the start; it falls to 0 along half a cosine
-    warmup_steps: int = 100
+    warmup_steps: int = 100  # to the optimizers' own rates, which fall to 0 along half a cosine
     max_gradient_norm: float = 1.0
     ema_decay: float = 0.995
     seed: int = 0
     num_parts: int = 1  # the batch is computed in so many parts, shared among the processes
     checkpoint_seconds: float = 30.0
-    validation_seconds: float = 60.0
+    validation_seconds: float = 60.0  # longer where validating would take a tenth of the time
     low_precision: bool = True  # bfloat16 where the device computes in it
     compile: bool = False  # worth its minute on a GPU, for runs of an hour
 
@@ -64,6 +74,9 @@ class TrainingConfig:
             raise InputError(
                 f"Got steps={self.steps} and minutes={self.minutes}; expected one of the two."
             )
+        least = min(self.steps or self.minutes or 0, self.batch_size, self.patch_size)
+        if least <= 0 or self.num_parts < 1:
+            raise InputError(f"Got {self}; expected a budget, a batch, patches and parts above 0.")
         if self.batch_size % self.num_parts:
             raise InputError(
                 f"A batch of {self.batch_size} does not divide into {self.num_parts} parts. "
@@ -71,15 +84,33 @@ class TrainingConfig:
             )
 
 
+@dataclass(frozen=True)
+class Player:
+    """Who minimises what, with which steps.
+
+    Only the parameters in its optimizers move in its turn; what of them an objective does not use
+    stays as it is.
+    """
+
+    objective: Objective
+    # At their peak learning rates, which every group of parameters has for itself.
+    optimizers: Callable[[nn.Module], list[Optimizer]]
+    name: str = ""  # before the names of its values in the log
+    # Whether it takes a step. If not, its objective is computed all the same, without gradients,
+    # so that it may measure: an adversary that waits until it is beaten again, for example.
+    plays: Callable[[nn.Module], bool] = lambda model: True
+
+
 def train(
     model: nn.Module,
-    objective: Objective,
+    players: Sequence[Player],
     images: Sequence[Tensor],
     config: TrainingConfig,
     folder: Path,
     *,
     valid_images: Sequence[Tensor] = (),
-    recipe: dict | None = None,
+    crops: Crops | None = None,
+    settings: dict | None = None,
     device: torch.device | str | None = None,
 ) -> nn.Module:
     """Train ``model``, or go on with the run in ``folder``; returns it with averaged weights.
@@ -87,96 +118,186 @@ def train(
     Reseeds torch's random numbers at every step.
 
     Args:
-        objective: what to minimise, and what to log.
+        players: who takes turns; the objective of the first judges the averaged model.
         images: uint8 (3, H, W) each, from `load_images`.
         valid_images: as ``images``; the averaged model is judged on them once a minute.
-        recipe: what else the run depends on (λ, the pictures, the weights that it started
-            from); kept in the checkpoint, and the run is not resumed with another one.
+        crops: cuts a step's batch; `random_crops` unless a recipe has another way.
+        settings: what else the run depends on (λ, the pictures, the weights that it started
+            from); kept in the checkpoint, and the run is not resumed with others.
 
     Raises:
         InputError: the loss or a gradient is not finite, the folder holds another run, or the
             pictures are too small.
+        CourseError: the folder cannot be written.
     """
-    rank, num_processes = _rank(), _num_processes()
-    if config.num_parts % num_processes:
+    if config.num_parts % _num_processes():
         raise InputError(
-            f"{num_processes} processes cannot share {config.num_parts} parts of a batch evenly. "
-            f"Set num_parts to a multiple of {num_processes}."
+            f"{_num_processes()} processes cannot share {config.num_parts} parts of a batch "
+            f"evenly. Set num_parts to a multiple of {_num_processes()}."
         )
     device = torch.device(device or pick_device())
+    _check_sizes(images, config.patch_size, "crops", "Use a smaller patch_size, or leave")
+    if valid_images:
+        _check_sizes(valid_images, _MULTIPLE, "validation pictures", "Leave")
     images = [image.to(device) for image in images]
     valid_images = [image.to(device) for image in valid_images]
-    model = model.to(device).train()
-    for tensor in model.state_dict().values() if num_processes > 1 else ():
-        dist.broadcast(tensor, src=0)
-    model = model.to(memory_format=torch.channels_last)
-    averaged = copy.deepcopy(model).eval()
-    optimizers = make_optimizers(model, config.learning_rate)
-    peak_rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
-    compute = torch.compile(objective) if config.compile else objective
-    dtype = autocast_dtype(device) if config.low_precision else torch.float32
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+    crops = crops or random_crops
+    run = _Run(Path(folder), model, players, config, crops, settings or {}, device)
+    run.resume()
+    if is_first_process():
+        run.write_log()  # and find out now, not after a minute, whether it can be written
+        run.validate(sorted(valid_images, key=lambda image: min(image.shape[1:]))[:1])
+    return _go_on(run, images, valid_images)
 
-    folder = Path(folder)
-    run = _Run(folder, model, averaged, optimizers, config, recipe or {})
-    run.resume(device)
+
+def _go_on(run: "_Run", images: Sequence[Tensor], valid_images: Sequence[Tensor]) -> nn.Module:
+    """Step after step, from where the run is to the end of its budget."""
+    config = run.config
     started = time.perf_counter() - run.seconds
     saved = validated = run.seconds
+    pause = config.validation_seconds
     recent: list[dict[str, Tensor]] = []
     progress = run.progress()
-    bar = tqdm(
+    with _progress_bar(run.folder.name, progress) as bar:
+        while progress < 1:
+            parts = [_take_turn(run, turn, images, progress) for turn in run.turns]
+            recent += [_merge(values) for values in zip(*parts, strict=True)]
+            run.step += 1
+            decay = min(config.ema_decay, run.step / (run.step + 10))
+            update_average(run.averaged, run.model, decay)
+            run.seconds = time.perf_counter() - started
+            progress = run.progress()
+            bar.update(min(progress, 1) - bar.n)
+            if not is_first_process():
+                recent.clear()
+                continue
+            if progress >= 1 or run.seconds - validated > pause:
+                began = time.perf_counter()
+                row = _means(recent) | run.validate(valid_images, progress)
+                pause = max(config.validation_seconds, 10 * (time.perf_counter() - began))
+                run.log(row)
+                bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
+                validated, recent = run.seconds, []
+            if progress >= 1 or run.seconds - saved > config.checkpoint_seconds:
+                run.save()
+                saved = run.seconds
+    return run.averaged
+
+
+def _progress_bar(name: str, progress: float) -> tqdm:
+    return tqdm(
         total=1.0,
         initial=progress,
-        desc=folder.name,
+        desc=name,
         bar_format=_BAR,
         mininterval=1,
-        disable=rank > 0,
+        disable=not is_first_process(),
     )
 
-    while progress < 1:
-        factor = learning_rate_factor(run.step, progress, config.warmup_steps)
-        for optimizer, peak in zip(optimizers, peak_rates, strict=True):
-            optimizer.param_groups[0]["lr"] = factor * peak
 
-        model.zero_grad()
-        for part in range(rank, config.num_parts, num_processes):
-            torch.manual_seed((config.seed << 40) + (run.step << 10) + part)
-            count = config.batch_size // config.num_parts
-            x = random_crops(images, config.patch_size, count).float() / 255
-            with autocast:
-                results = compute(model, x)
-            (results["loss"] / config.num_parts).backward()
-            if rank == 0:
-                recent.append({name: value.detach() for name, value in results.items()})
-        sum_gradients(model)
-        norm = nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm).item()
+# ------------------------------------------------------------------------------ turns
+
+
+class _Turn:
+    """A player with what it moves."""
+
+    def __init__(self, player: Player, model: nn.Module, compile: bool):
+        self.player = player
+        self.compute = torch.compile(player.objective) if compile else player.objective
+        self.optimizers = player.optimizers(model)
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        self.peak_rates = [group["lr"] for group in groups]
+        self.parameters = [parameter for group in groups for parameter in group["params"]]
+
+    def step(self, factor: float) -> None:
+        """Move, at ``factor`` times the peak rate of every group."""
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        for group, peak in zip(groups, self.peak_rates, strict=True):
+            group["lr"] = factor * peak
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+
+def _take_turn(
+    run: "_Run", turn: _Turn, images: Sequence[Tensor], progress: float
+) -> list[dict[str, Tensor]]:
+    """A player's part of a step; returns the values of the parts that this process computed."""
+    config, model = run.config, run.model
+    model.zero_grad()
+    plays = bool(turn.player.plays(model))
+    steered = _SteeredBuffers(model, config.num_parts)
+    told = torch.tensor(progress, dtype=torch.float32, device=run.device)
+    results = []
+    for part in range(_rank(), config.num_parts, _num_processes()):
+        torch.manual_seed((config.seed << 40) + (run.step << 10) + part)
+        count = config.batch_size // config.num_parts
+        x = run.crops(images, config.patch_size, count).float() / 255
+        with steered.of_a_part(), _alone(turn, run.turns):
+            with run.autocast, torch.set_grad_enabled(plays):
+                values = turn.compute(model, x, told)
+            if plays:
+                (values["loss"] / config.num_parts).backward()
+        before = f"{turn.player.name}_" if turn.player.name else ""
+        results.append({before + name: value.detach() for name, value in values.items()})
+    steered.take_the_mean()
+    if plays:
+        sum_gradients(turn.parameters)
+        norm = nn.utils.clip_grad_norm_(turn.parameters, config.max_gradient_norm).item()
         if not math.isfinite(norm):
             raise InputError(
                 f"At step {run.step} the gradient's norm is {norm} and the loss "
-                f"{results['loss'].item()}. {folder} holds the state of at most "
+                f"{values['loss'].item()}. {run.folder} holds the state of at most "
                 f"{config.checkpoint_seconds:g} seconds before: run again with a learning rate "
-                f"below {config.learning_rate:g}."
+                f"below {turn.peak_rates[0]:g}."
             )
-        for optimizer in optimizers:
-            optimizer.step()
-        run.step += 1
-        update_average(averaged, model, min(config.ema_decay, run.step / (run.step + 10)))
+        turn.step(learning_rate_factor(run.step, progress, config.warmup_steps))
+    return results
 
-        run.seconds = time.perf_counter() - started
-        progress = run.progress()
-        bar.update(min(progress, 1) - bar.n)
-        if rank == 0 and (progress >= 1 or run.seconds - validated > config.validation_seconds):
-            row = _means(recent)
-            with autocast:
-                row |= validate(averaged, objective, valid_images)
-            run.log(row)
-            bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
-            validated, recent = run.seconds, []
-        if rank == 0 and (progress >= 1 or run.seconds - saved > config.checkpoint_seconds):
-            run.save()
-            saved = run.seconds
-    bar.close()
-    return averaged
+
+@contextmanager
+def _alone(turn: _Turn, turns: Sequence[_Turn]) -> Iterator[None]:
+    """Gradients for the parameters of one player, and none for the others'."""
+    for other in turns:
+        for parameter in other.parameters:
+            parameter.requires_grad_(False)
+    for parameter in turn.parameters:
+        parameter.requires_grad_(True)
+    yield
+    for other in turns:
+        for parameter in other.parameters:
+            parameter.requires_grad_(True)
+
+
+class _SteeredBuffers:
+    """What objectives change in the model's buffers, the same however a batch is shared out.
+
+    Every part of a batch begins with the buffers that the step began with, and the mean of the
+    changes is kept. Buffers of integers are left as the parts make them.
+    """
+
+    def __init__(self, model: nn.Module, num_parts: int):
+        self.num_parts = num_parts
+        self.buffers = list(model.buffers()) if num_parts > 1 else []
+        self.start = [buffer.clone() for buffer in self.buffers]
+        self.changes = [torch.zeros_like(buffer) for buffer in self.buffers]
+
+    @contextmanager
+    def of_a_part(self) -> Iterator[None]:
+        with torch.no_grad():
+            for buffer, start in zip(self.buffers, self.start, strict=True):
+                buffer.copy_(start)
+        yield
+        for change, buffer, start in zip(self.changes, self.buffers, self.start, strict=True):
+            change += buffer.detach() - start
+
+    @torch.no_grad()
+    def take_the_mean(self) -> None:
+        for buffer, start, change in zip(self.buffers, self.start, self.changes, strict=True):
+            if not buffer.is_floating_point():
+                continue
+            if _num_processes() > 1:
+                dist.all_reduce(change)
+            buffer.copy_(start + change / self.num_parts)
 
 
 # ------------------------------------------------------------------------------ pictures
@@ -201,13 +322,8 @@ def random_crops(
     Raises:
         InputError: a picture is smaller than a crop, or there is none.
     """
+    _check_sizes(images, size, "crops", "Use a smaller patch_size, or leave")
     free = torch.tensor([[side - size + 1 for side in image.shape[1:]] for image in images])
-    if len(free) == 0 or free.min() < 1:
-        smallest = min((tuple(image.shape[1:]) for image in images), key=min, default="none")
-        raise InputError(
-            f"Cannot cut {size}×{size} crops: the smallest picture is {smallest}. Use a smaller "
-            "patch_size, or leave that picture out."
-        )
     generator = torch.default_generator if seed is None else torch.Generator().manual_seed(seed)
     sizes = free.prod(1).float()
     chosen = torch.multinomial(sizes, count, replacement=True, generator=generator)
@@ -220,69 +336,16 @@ def random_crops(
     return torch.stack(crops)
 
 
+def _check_sizes(images: Sequence[Tensor], size: int, what: str, do: str) -> None:
+    smallest = min((tuple(image.shape[1:]) for image in images), key=min, default=None)
+    if smallest is None or min(smallest) < size:
+        raise InputError(
+            f"Cannot cut {size}×{size} {what}: the smallest picture is {smallest or 'none'}. {do} "
+            "that picture out."
+        )
+
+
 # ------------------------------------------------------------------------------ steps
-
-
-class Muon(torch.optim.Optimizer):
-    """Steps for convolution kernels that move all directions of the kernel's matrix alike.
-
-    The gradient, averaged over some 20 steps, is mostly made of a few directions, and Adam's step
-    is too: the others hardly learn. Here each step is the nearest orthogonal matrix to the
-    average, whose singular values are all about 1, scaled so that its elements are as large as in
-    a step of Adam's at a fifth of the learning rate.
-
-    Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; the
-    scale: Liu et al., "Muon is scalable for LLM training", 2025.
-    """
-
-    def __init__(self, kernels: Iterable[nn.Parameter], lr: float, momentum: float = 0.95):
-        super().__init__(kernels, {"lr": lr, "momentum": momentum})
-
-    @torch.no_grad()
-    def step(self) -> None:
-        for group in self.param_groups:
-            for kernel in group["params"]:
-                average = self.state[kernel].setdefault("average", torch.zeros_like(kernel))
-                average.lerp_(kernel.grad, 1 - group["momentum"])
-                update = kernel.grad.lerp(average, group["momentum"])  # (out, in, height, width)
-                flipped = update.shape[0] > update.shape[1]  # the fewer channels make the rows
-                if flipped:
-                    update = update.transpose(0, 1)
-                matrix = update.flatten(1)
-                scale = 0.2 * max(matrix.shape) ** 0.5
-                update = orthogonalise(matrix).view(update.shape)
-                if flipped:
-                    update = update.transpose(0, 1)
-                kernel.add_(update, alpha=-group["lr"] * scale)
-
-
-def orthogonalise(matrix: Tensor) -> Tensor:
-    """A matrix with the same singular vectors, singular values between about 0.7 and 1.2.
-
-    Five steps of X ← (a + b G + c G²) X with G = X Xᵀ. The factors commute, so they are
-    collected in a matrix of the rows alone, which is small. Singular values under a thousandth of
-    the largest stay smaller.
-    """
-    x = matrix / (matrix.norm() + 1e-7)
-    gram = x @ x.T
-    one = torch.eye(len(x), device=x.device, dtype=x.dtype)
-    product = one
-    for _ in range(5):
-        factor = 3.4445 * one - 4.7750 * gram + 2.0315 * gram @ gram
-        product, gram = factor @ product, factor @ factor @ gram
-    return product @ x
-
-
-def make_optimizers(model: nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
-    """Muon for convolution kernels; Adam, 20 times as fast, for all else.
-
-    Priors have to follow the latents, or bits are wasted all along, and normalisations have a long
-    way to go from the identity.
-    """
-    kernels = [parameter for parameter in model.parameters() if parameter.ndim == 4]
-    others = [parameter for parameter in model.parameters() if parameter.ndim != 4]
-    optimizers = [Muon(kernels, learning_rate)] if kernels else []
-    return optimizers + ([torch.optim.Adam(others, lr=20 * learning_rate)] if others else [])
 
 
 def learning_rate_factor(step: int, progress: float, warmup_steps: int) -> float:
@@ -298,11 +361,21 @@ def update_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
         old.copy_(new)
 
 
-def sum_gradients(model: nn.Module) -> None:
-    """Add up what the processes have found; without others, nothing to do."""
+def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Add up what the processes have found; without others, nothing to do.
+
+    A parameter takes part if any process has a gradient for it: all of them step alike.
+    """
     if _num_processes() == 1:
         return
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    device = parameters[0].device
+    takes_part = torch.tensor([p.grad is not None for p in parameters], device=device).int()
+    dist.all_reduce(takes_part, dist.ReduceOp.MAX)
+    taking_part = [p for p, takes in zip(parameters, takes_part.tolist(), strict=True) if takes]
+    for parameter in taking_part:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [parameter.grad for parameter in taking_part]
     together = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(together)
     sizes = [gradient.numel() for gradient in gradients]
@@ -312,19 +385,24 @@ def sum_gradients(model: nn.Module) -> None:
 
 @torch.no_grad()
 def validate(
-    model: nn.Module, objective: Objective, images: Sequence[Tensor], multiple: int = 64
+    model: nn.Module, objective: Objective, images: Sequence[Tensor], progress: float = 1.0
 ) -> dict[str, float]:
     """Means of the objective's values over whole pictures, cut to a multiple of 64 pixels."""
     results = []
     for image in images:
-        height, width = (side // multiple * multiple for side in image.shape[1:])
-        results.append(objective(model, image[None, :, :height, :width].float() / 255))
+        height, width = (side // _MULTIPLE * _MULTIPLE for side in image.shape[1:])
+        x = image[None, :, :height, :width].float() / 255
+        results.append(objective(model, x, torch.tensor(progress, device=x.device)))
     return {f"valid_{name}": value for name, value in _means(results).items()}
 
 
 def _means(results: Sequence[dict[str, Tensor]]) -> dict[str, float]:
     names = results[0] if results else ()
     return {name: torch.stack([r[name] for r in results]).mean().item() for name in names}
+
+
+def _merge(dicts: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: value for values in dicts for name, value in values.items()}
 
 
 # ------------------------------------------------------------------------------ runs
@@ -337,35 +415,64 @@ class _Run:
         self,
         folder: Path,
         model: nn.Module,
-        averaged: nn.Module,
-        optimizers: Sequence[torch.optim.Optimizer],
+        players: Sequence[Player],
         config: TrainingConfig,
-        recipe: dict,
+        crops: Crops,
+        settings: dict,
+        device: torch.device,
     ):
-        self.folder = folder
-        self.config = config
+        self.folder, self.config, self.device, self.crops = folder, config, device, crops
+        model = model.to(device).train()
+        for tensor in model.state_dict().values() if _num_processes() > 1 else ():
+            dist.broadcast(tensor, src=0)
+        self.model = model.to(memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.model).eval()
+        self.turns = [_Turn(player, self.model, config.compile) for player in players]
+        dtype = autocast_dtype(device) if config.low_precision else torch.float32
+        is_low = dtype == torch.bfloat16
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=is_low)
         # What may not change half-way; the budget, the pace and where it runs may.
         fixed = ("batch_size", "patch_size", "ema_decay", "seed", "num_parts")
-        self.recipe = recipe | {name: asdict(config)[name] for name in fixed}
-        self.parts = {"model": model, "averaged": averaged}
+        self.settings = settings | {name: asdict(config)[name] for name in fixed}
+        self.parts = {"model": self.model, "averaged": self.averaged}
+        optimizers = [optimizer for turn in self.turns for optimizer in turn.optimizers]
         self.parts |= {f"optimizer {i}": optimizer for i, optimizer in enumerate(optimizers)}
         self.step = 0
         self.seconds = 0.0  # of computing
         self.rows: list[dict] = []
+        pace = ("steps", "minutes", "warmup_steps", "max_gradient_norm", "low_precision")
+        self.sittings = [
+            {
+                "from_step": 0,
+                **{name: asdict(config)[name] for name in pace},
+                "learning_rates": [rate for turn in self.turns for rate in turn.peak_rates],
+                "device": device.type,
+                "precision": "bfloat16" if is_low else "float32",
+                "torch": torch.__version__.split("+")[0],
+            }
+        ]
 
     def progress(self) -> float:
         """How much of the budget is used: 0 at the start, 1 or more at the end."""
         if self.config.steps is not None:
             return self.step / self.config.steps
-        progress = torch.tensor(self.seconds / (60 * self.config.minutes))
+        progress = torch.tensor(self.seconds / (60 * self.config.minutes), device=self.device)
         if _num_processes() > 1:  # clocks differ, and all have to stop at the same step
             dist.broadcast(progress, src=0)
         return progress.item()
+
+    def validate(self, images: Sequence[Tensor], progress: float = 0.0) -> dict[str, float]:
+        """The first player's objective, of the averaged model."""
+        with self.autocast:
+            return validate(self.averaged, self.turns[0].player.objective, images, min(progress, 1))
 
     def log(self, values: dict[str, float]) -> None:
         """Add a line to the log, and write all of it."""
         minutes = round(self.seconds / 60, 6)
         self.rows.append({"step": self.step, "minutes": minutes, **values})
+        self.write_log()
+
+    def write_log(self) -> None:
         text = "".join(json.dumps(row) + "\n" for row in self.rows)
         atomic_write(self.folder / "log.jsonl", text.encode())
 
@@ -373,25 +480,22 @@ class _Run:
         state = {name: part.state_dict() for name, part in self.parts.items()}
         state |= {"step": self.step, "seconds": self.seconds, "rows": self.rows}
         buffer = io.BytesIO()
-        torch.save(state | {"recipe": self.recipe}, buffer)
+        torch.save(state | {"settings": self.settings, "sittings": self.sittings}, buffer)
         atomic_write(self.folder / "checkpoint.pt", buffer.getvalue())
 
-    def resume(self, device: torch.device) -> None:
+    def resume(self) -> None:
         """Take up the state in the folder, if there is one."""
         path = self.folder / "checkpoint.pt"
         if not path.exists():
             return
-        try:
-            state = torch.load(path, map_location=device, weights_only=True)
-            earlier = state["recipe"]
-        except Exception as error:  # torch raises many kinds on damaged files
-            raise InputError(f"Cannot read {path}: {error}. Move it away to start anew.") from error
-        if earlier != self.recipe:
-            keys = sorted(earlier.keys() | self.recipe.keys())
+        state = _read_checkpoint(path, self.device)
+        earlier = state["settings"]
+        if earlier != self.settings:
+            keys = sorted(earlier.keys() | self.settings.keys())
             changes = [
-                f"{key} was {earlier.get(key)!r} and is {self.recipe.get(key)!r}"
+                f"{key} was {earlier.get(key)!r} and is {self.settings.get(key)!r}"
                 for key in keys
-                if earlier.get(key) != self.recipe.get(key)
+                if earlier.get(key) != self.settings.get(key)
             ]
             raise InputError(
                 f"{self.folder} holds a run with other settings: {'; '.join(changes)}. Use these "
@@ -400,6 +504,29 @@ class _Run:
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
         self.step, self.seconds, self.rows = state["step"], state["seconds"], state["rows"]
+        (now,) = self.sittings
+        self.sittings = state["sittings"]
+        if now != self.sittings[-1] | {"from_step": 0}:
+            self.sittings.append(now | {"from_step": self.step})
+
+
+def read_sittings(folder: Path) -> list[dict]:
+    """From which step on a run went at which pace: one entry, unless it was resumed at another.
+
+    Raises:
+        InputError: there is no checkpoint.
+    """
+    return _read_checkpoint(Path(folder) / "checkpoint.pt", torch.device("cpu"))["sittings"]
+
+
+def _read_checkpoint(path: Path, device: torch.device) -> dict:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        if not state.keys() >= {"settings", "sittings"}:
+            raise ValueError("it was written by another version of the course")
+    except Exception as error:  # torch raises many kinds on damaged files
+        raise InputError(f"Cannot read {path}: {error}. Move it away to start anew.") from error
+    return state
 
 
 def read_log(folder: Path) -> list[dict]:

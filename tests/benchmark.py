@@ -49,6 +49,7 @@ from course_lib.losses import rate_distortion
 from course_lib.metrics import bits_per_pixel, psnr
 from course_lib.models import balle2017
 from course_lib.paths import REPOSITORY, atomic_write
+from course_lib.recipes import balle2017_optimizers
 
 OTHERS = ("compressai==1.2.8", "einops==0.8.2", "torchac==0.9.3", "ninja==1.13.2")
 # CompressAI imports these for data sets and point clouds: gigabytes that nothing here calls.
@@ -293,7 +294,7 @@ def seconds_per_step(model: balle2017.Balle2017, low_precision: bool, steps: int
     """A short run of `training.train`, timed from the start of each step to that of the next."""
     starts = []
 
-    def objective(model, x):
+    def objective(model, x, progress):
         starts.append(clock())
         output = model(x)
         return rate_distortion(output.bits, output.x_hat, x, lmbda=0.01)
@@ -301,7 +302,8 @@ def seconds_per_step(model: balle2017.Balle2017, low_precision: bool, steps: int
     images = [torch.from_numpy(photograph(name)).permute(2, 0, 1) for name in PHOTOGRAPHS]
     config = training.TrainingConfig(steps=steps + 1, low_precision=low_precision)
     with tempfile.TemporaryDirectory() as folder:
-        training.train(model, objective, images, config, Path(folder), device="cpu")
+        player = training.Player(objective, lambda model: balle2017_optimizers(model, 1e-4))
+        training.train(model, [player], images, config, Path(folder), device="cpu")
     return [later - sooner for sooner, later in itertools.pairwise(starts)]
 
 

@@ -40,3 +40,9 @@ def test_an_unknown_metric_is_refused():
     x = torch.zeros(1, 3, 16, 16)
     with pytest.raises(InputError, match="ms-ssim"):
         rate_distortion(torch.zeros(1), x, x, 0.01, "ssim")
+
+
+def test_images_too_small_for_ms_ssim_are_refused():
+    x = torch.rand(1, 3, 160, 300)
+    with pytest.raises(InputError, match=r"160×300; MS-SSIM needs at least 161"):
+        rate_distortion(torch.ones(1), x, x, 1.0, "ms-ssim")

@@ -22,7 +22,8 @@ Deviations, for speed on a processor: the first kernel is 12×12, as 3×3 over b
 the latents here are 192 and 256 as well). The densities are the small monotone networks of Ballé
 et al. 2018 (paper: piecewise linear), and the latents are multiplied by a fixed gain before they
 are rounded and divided by it afterwards: as the gain sets the step of the quantizer, weights
-trained at one λ are a good start for another (`Balle2017.retarget`). Files are coded with static
+trained at one λ are a good start for another (`Balle2017.retarget`). In training the synthesis may
+get rounded latents, and the prior noisy ones ("mixed", see `quantize`). Files are coded with static
 tables (paper: an arithmetic coder that adapts to its context).
 """
 
@@ -121,11 +122,10 @@ class Balle2017(nn.Module):
         hidden = precisely(self.synthesis[0], y_hat / self.gain)
         return self.synthesis[1:](hidden).float() + 0.5
 
-    def forward(self, x: Tensor) -> Output:
-        """Noise in training, rounding in evaluation: compare `train()` and `eval()`."""
-        y = self.analyse(x)
-        y_hat = quantize(y, self.training)
-        bits = self.prior.bits(y_hat).sum((1, 2, 3))
+    def forward(self, x: Tensor, relaxation: str = "noise") -> Output:
+        """Noise in training, rounding in evaluation; other relaxations as in `quantize`."""
+        y_noisy, y_hat = quantize(self.analyse(x), self.training, relaxation)
+        bits = self.prior.bits(y_noisy).sum((1, 2, 3))
         return Output(self.synthesise(y_hat), bits)
 
     @torch.no_grad()
