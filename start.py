@@ -45,17 +45,18 @@ def main(arguments):
     if not arguments or arguments[0] not in COMMANDS:
         print(__doc__)
         return 0 if arguments[:1] in ([], ["help"], ["-h"], ["--help"]) else 2
+    command, *extra = arguments
+    status = 1
     try:
-        return COMMANDS[arguments[0]](arguments[1:])
+        return COMMANDS[command](extra)
     except SetupError as error:
-        print(f"\nstart.py {arguments[0]}: {error}", file=sys.stderr)
-        return 1
+        problem = str(error)
     except OSError as error:
-        print(f"\nstart.py {arguments[0]}: {error}. Mend this, then run it again.", file=sys.stderr)
-        return 1
+        problem = f"{error}. Mend this, then run it again."
     except KeyboardInterrupt:
-        print(f"\nstart.py {arguments[0]}: stopped.", file=sys.stderr)
-        return 130
+        problem, status = "stopped.", 130
+    print(f"\nstart.py {command}: {problem}", file=sys.stderr)
+    return status
 
 
 def say(text):
