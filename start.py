@@ -1,19 +1,13 @@
 #!/usr/bin/env python3
 """Set the course up in .venv, once, and run it.
 
-    python start.py lab            open JupyterLab on the first notebook
-    python start.py test           run every test, the notebooks included
-    python start.py quick          run the tests that together take under a minute
-    python start.py notebooks      execute and save all notebooks
-    python start.py bench          measure speed beside other codecs, as JSON
-    python start.py bench-grading  measure grading beside nbgrader and Otter-Grader
-    python start.py golden         write the golden files that are missing or of older weights
-    python start.py setup          only set up
-    python start.py clean          remove .venv and the caches
-    python start.py lock           write constraints.txt anew
+    python start.py lab      open JupyterLab on the first notebook
+    python start.py test     run every test, the notebooks included
+    python start.py setup    only set up
+    python start.py clean    remove .venv and the caches
 
-Further arguments are passed on: to JupyterLab, to pytest, and so on. Nothing is needed but Python
-3.11 or newer. COURSE_TORCH=cpu or COURSE_TORCH=default chooses the build of PyTorch.
+Further arguments are passed on to JupyterLab and to pytest. Nothing is needed but Python 3.11 or
+newer. COURSE_TORCH=cpu or COURSE_TORCH=default chooses the build of PyTorch.
 """
 # No annotations and no syntax newer than Python 3.6: an old Python must answer with a sentence,
 # not with a SyntaxError. Messages are ASCII, which every Windows console can print.
@@ -51,17 +45,18 @@ def main(arguments):
     if not arguments or arguments[0] not in COMMANDS:
         print(__doc__)
         return 0 if arguments[:1] in ([], ["help"], ["-h"], ["--help"]) else 2
+    command, *extra = arguments
+    status = 1
     try:
-        return COMMANDS[arguments[0]](arguments[1:])
+        return COMMANDS[command](extra)
     except SetupError as error:
-        print(f"\nstart.py {arguments[0]}: {error}", file=sys.stderr)
-        return 1
+        problem = str(error)
     except OSError as error:
-        print(f"\nstart.py {arguments[0]}: {error}. Mend this, then run it again.", file=sys.stderr)
-        return 1
+        problem = f"{error}. Mend this, then run it again."
     except KeyboardInterrupt:
-        print(f"\nstart.py {arguments[0]}: stopped.", file=sys.stderr)
-        return 130
+        problem, status = "stopped.", 130
+    print(f"\nstart.py {command}: {problem}", file=sys.stderr)
+    return status
 
 
 def say(text):
@@ -87,46 +82,19 @@ def lab(extra):
 
 
 def test(extra):
-    command = ["--nbval-lax", "--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
+    setup()
+    command = ["-m", "pytest", "-n", "2", "--dist", "loadscope"]
+    command += ["--nbval-lax", "--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
     command += ["--nbval-cell-timeout", "120"]
-    return pytest(command, extra, ["tests", "notebooks", "solutions"])
-
-
-def quick(extra):
-    return pytest(["-m", "not slow and not browser"], extra, ["tests"])
-
-
-def pytest(options, extra, paths):
-    """Run pytest on `paths`, unless `extra` names others."""
-    setup()
-    if any((ROOT / argument.split("::")[0]).exists() for argument in extra):
-        paths = []
-    return run(["-m", "pytest", "-n", "2", "--dist", "loadscope", *options, *extra, *paths])
-
-
-def notebooks(extra):
-    setup()
-    return run(["-m", "course_lib.cli", "notebooks", *extra])
-
-
-def bench(extra):
-    setup()
-    return run([os.path.join("tests", "benchmark.py"), *extra])
-
-
-def bench_grading(extra):
-    setup()
-    return run([os.path.join("tests", "benchmark_grading.py"), *extra])
-
-
-def golden(extra):
-    setup()
-    return run([os.path.join("tests", "golden_files.py"), *extra])
+    command += extra
+    if not any((ROOT / argument.split("::")[0]).exists() for argument in extra):
+        command += ["tests", "notebooks", "solutions"]
+    return run(command)
 
 
 def setup_only(extra):
-    setup()
-    say("The course is set up. `make lab` or `python start.py lab` opens it.")
+    if setup():
+        say("`make lab` or `python start.py lab` opens the course.")
     return 0
 
 
@@ -134,73 +102,14 @@ def clean(extra):
     if VENV.is_dir():
         with only_one():
             empty_venv()
-    for leftover in (
-        ".venv",
-        ".bench",
-        ".pytest_cache",
-        ".ruff_cache",
-        ".hypothesis",
-        "*.egg-info",
-    ):
+    leftovers = (".venv", ".bench", ".lock", ".pytest_cache", ".ruff_cache", ".hypothesis")
+    for leftover in (*leftovers, "*.egg-info"):
         for folder in ROOT.glob(leftover):
             shutil.rmtree(str(folder), ignore_errors=True)
     return 0
 
 
-def lock(extra):
-    """Write into constraints.txt what pip would put into a fresh environment today.
-
-    `extra` are further requirements; torch==2.13.0, say, holds PyTorch back.
-    """
-    if sys.version_info[:2] != OLDEST:
-        raise SetupError(
-            f"this is Python {platform.python_version()}. Run it with Python "
-            f"{version_text(OLDEST)}, the oldest that the course supports: what it can install, "
-            "newer ones can too."
-        )
-    import tempfile
-    import tomllib  # new in Python 3.11
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    requirements = project["dependencies"] + project["optional-dependencies"]["test"] + extra
-    only_elsewhere = ["--no-deps", "--platform", "win_amd64", "appnope", "colorama", "pywinpty"]
-    pins = {}
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.check_call([sys.executable, "-m", "venv", folder])
-        pip = [str(python_of(Path(folder))), "-m", "pip", "install", "--quiet", "--dry-run"]
-        pip += ["--report", "-", "--ignore-installed", "--target", folder]
-        # The very first release: 3.11.0, since some packages ask for 3.11.5.
-        pip += ["--only-binary", ":all:", "--python-version", f"{version_text(OLDEST)}.0"]
-        for arguments in (requirements, only_elsewhere):
-            for package in json.loads(subprocess.check_output(pip + arguments))["install"]:
-                name, version = package["metadata"]["name"], package["metadata"]["version"]
-                if not re.match("nvidia-|cuda-|triton$", name):
-                    pins[name.lower()] = f"{name}=={version.split('+')[0]}\n"
-    command = " ".join([f"python{version_text(OLDEST)} start.py lock", *extra])
-    text = LOCK_HEADER.format(command) + "".join(pins[name] for name in sorted(pins))
-    (ROOT / "constraints.txt").write_text(text, encoding="utf-8")
-    say(f"constraints.txt: {len(pins)} packages.")
-    return 0
-
-
-LOCK_HEADER = """\
-# The exact versions that CI runs, of everything that the course needs, directly or not, on Linux,
-# macOS and Windows. The CUDA build of PyTorch pins nvidia-*, cuda-* and triton by itself.
-# Not edited by hand, but written by: {}
-"""
-
-COMMANDS = {
-    "lab": lab,
-    "test": test,
-    "quick": quick,
-    "notebooks": notebooks,
-    "bench": bench,
-    "bench-grading": bench_grading,
-    "golden": golden,
-    "setup": setup_only,
-    "clean": clean,
-    "lock": lock,
-}
+COMMANDS = {"lab": lab, "test": test, "setup": setup_only, "clean": clean}
 
 
 def run(arguments):
@@ -234,14 +143,14 @@ def environment():
 
 
 def setup():
-    """Make .venv what pyproject.toml and constraints.txt ask for; at once where it is."""
+    """Make .venv what pyproject.toml and constraints.txt ask for; returns whether it was not."""
     if recorded() == wanted():
-        return
+        return False
     need_good_python()
     with only_one():
         before, now = recorded(), wanted()
         if before == now:
-            return  # thanks to the set-up that this one has waited for
+            return False  # thanks to the set-up that this one has waited for
         began = time.time()
         usable = before and all(before.get(key) == now[key] for key in ("folder", "python"))
         if usable:
@@ -260,6 +169,7 @@ def setup():
             raise
         write_stamp(wanted())
         say(f"Set-up done in {time.time() - began:.0f} s.")
+        return True
 
 
 def recorded():
@@ -545,7 +455,7 @@ PIP_FAILURES = [
     (
         r"ResolutionImpossible|conflicting dependencies",
         "pyproject.toml and constraints.txt contradict each other: undo your change in them, or "
-        "write constraints.txt anew by `python3.11 start.py lock`.",
+        "write constraints.txt anew by `make lock`.",
     ),
     (
         r"No matching distribution found",

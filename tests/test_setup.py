@@ -84,7 +84,7 @@ def pyproject():
 def pins():
     """Name → version, as constraints.txt says."""
     lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pairs = [line.split("==") for line in lines if not line.startswith("#")]
+    pairs = [re.split("==| ", line)[:2] for line in lines if not line.startswith("#")]
     return {canonicalize_name(name): version for name, version in pairs}
 
 
@@ -98,7 +98,7 @@ def test_each_dependency_is_pinned_to_a_version_that_fits_and_is_installed(requi
     pin = pins()[canonicalize_name(requirement.name)]
     assert pin in requirement.specifier
     installed = importlib.metadata.version(requirement.name)
-    assert installed.split("+")[0] == pin, "run `make setup`, or `python3.11 start.py lock`"
+    assert installed.split("+")[0] == pin, "run `make setup`, or `make lock`"
 
 
 def test_what_dependencies_depend_on_is_pinned_too():
@@ -119,10 +119,21 @@ def test_what_dependencies_depend_on_is_pinned_too():
 
 def test_pins_are_exact_sorted_and_the_same_on_every_platform():
     lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    names = [line.split("==")[0] for line in lines if not line.startswith("#")]
-    assert names == sorted(names, key=str.lower)
-    for version in pins().values():
-        assert re.fullmatch(r"[0-9][0-9a-z.]*", version)  # no 2.13.0+cpu
+    pinned = [Requirement(line) for line in lines if not line.startswith("#")]
+    names = [requirement.name for requirement in pinned]
+    assert names == sorted(set(names))  # each once: a marker says where it is needed at all
+    assert {"appnope", "colorama", "pyseccomp"} < set(names)  # macOS, Windows, Linux
+    for requirement in pinned:
+        assert re.fullmatch(r"==[0-9][0-9a-z.]*", str(requirement.specifier))  # no 2.13.0+cpu
+        assert requirement.url is None
+    oldest = "{}.{}".format(*load_start(REPOSITORY).OLDEST)
+    make = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    assert f"--python-version {oldest} " in make  # what it can install, newer ones can too
+
+
+def test_nbval_comes_with_both_commands():
+    assert not any(line.startswith("nbval") for line in pyproject()["dependencies"])
+    assert "nbval" in pyproject()["optional-dependencies"]["test"]  # which start.py installs
 
 
 def test_conda_and_binder_get_the_same_environment():
@@ -140,14 +151,52 @@ def test_conda_and_binder_get_the_same_environment():
     assert extras == {"test"} <= set(pyproject()["optional-dependencies"])
 
 
-def test_make_is_a_thin_layer_over_start_py(program):
-    make = program("make", install="apt install make")
+@pytest.fixture
+def make(program):
+    """``make(*arguments)``: what make prints; none of what started the tests reaches it."""
+    path = program("make", install="apt install make")
+    environment = {name: value for name, value in os.environ.items() if name[:4] != "MAKE"}
+
+    def run(*arguments):
+        command = [path, "-C", REPOSITORY, "--no-print-directory", *arguments]
+        return subprocess.check_output(command, text=True, env=environment)
+
+    return run
+
+
+def test_make_runs_start_py_in_the_chosen_python_with_the_arguments(make):
+    for target in ("lab", "test"):
+        assert make("-n", target, "ARGS=-k x") == f"python3 start.py {target} -k x\n"
     for target in load_start(REPOSITORY).COMMANDS:
-        command = [make, "-n", "-C", REPOSITORY, "--no-print-directory", target, "ARGS=-k x"]
-        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        assert shown == f"python3 start.py {target} -k x\n"
-        chosen = subprocess.check_output([*command, "PYTHON=python3.12"], text=True)
-        assert chosen.startswith("python3.12 start.py")
+        chosen = make("-n", target, "PYTHON=python3.12")
+        assert chosen.strip() == f"python3.12 start.py {target}"
+    quick = make("-n", "quick", "ARGS=-k x")
+    assert quick == 'python3 start.py test tests -m "not slow and not browser" -k x\n'
+
+
+@pytest.mark.parametrize(
+    "target, command",
+    [
+        ("notebooks", "course notebooks"),
+        ("golden", "python tests/golden_files.py"),
+        ("bench", "python tests/benchmark.py"),
+        ("bench-grading", "python tests/benchmark_grading.py"),
+    ],
+)
+def test_make_sets_up_before_the_developers_commands(make, target, command):
+    setup, run = make("-n", target, "ARGS=-k x").splitlines()
+    assert setup == "python3 start.py setup"
+    assert run == f". .venv/bin/activate && {command} -k x"
+    for word in command.split():
+        assert "/" not in word or (REPOSITORY / word).is_file()
+
+
+def test_make_alone_lists_every_target(make):
+    text = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    targets = re.search(r"^\.PHONY: help (.*)$", text, re.MULTILINE)[1].split()
+    assert re.findall(r"^  make ([a-z-]+) +[a-z]", make(), re.MULTILINE) == targets
+    for target in targets:
+        assert make("-n", target)
 
 
 def test_old_pythons_can_parse_and_import_start_py():
@@ -174,7 +223,8 @@ def test_the_first_setup_installs_and_the_second_does_nothing(start, capsys):
     assert "First set-up" in capsys.readouterr().out
     start.run_pip = start.make_venv = start.only_one = failing
     start.setup()
-    assert capsys.readouterr().out == ""
+    assert start.main(["setup"]) == 0
+    assert capsys.readouterr().out == ""  # so that `make bench` prints JSON alone
 
 
 def test_the_second_setup_takes_far_less_than_five_seconds(start):
@@ -338,14 +388,12 @@ def test_lab_opens_another_notebook_when_asked(start, commands):
     assert [a for a in commands[0] if a.endswith(".ipynb")] == ["notebooks/05_gdn.ipynb"]
 
 
-@pytest.mark.parametrize(
-    "name, paths", [("test", ["tests", "notebooks", "solutions"]), ("quick", ["tests"])]
-)
-def test_pytest_runs_on_all_paths_unless_some_are_named(start, commands, name, paths):
-    start.main([name, "-k", "metrics"])
-    assert commands[0][-len(paths) - 2 :] == ["-k", "metrics", *paths]
+def test_pytest_runs_on_all_paths_unless_some_are_named(start, commands):
+    paths = ["tests", "notebooks", "solutions"]
+    start.main(["test", "-k", "metrics"])
+    assert commands[0][-5:] == ["-k", "metrics", *paths]
     (start.ROOT / "tests").mkdir()
-    start.main([name, "tests::test_psnr"])
+    start.main(["test", "tests::test_psnr"])
     assert commands[1][-1] == "tests::test_psnr" and not set(paths) & set(commands[1])
 
 
@@ -482,7 +530,7 @@ PIP_SAYS = {
     "Retrying (Retry(total=4)) after connection broken\nERROR: ResolutionImpossible": "internet",
     "Retrying (...) [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed": "global.cert",
     "ERROR: No matching distribution found for torch==2.13.0": "for 64-bit Python 3.11 to 3.14",
-    "ERROR: ResolutionImpossible: see the docs": "start.py lock",
+    "ERROR: ResolutionImpossible: see the docs": "make lock",
     "PermissionError: [WinError 5] Access is denied: 'x.pyd'": "close what else uses .venv",
     "error: subprocess-exited-with-error": "What it says should tell why",
 }
@@ -542,39 +590,6 @@ def test_an_index_answers_or_is_given_up_soon(start, index):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert not start.answers(f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=0.3)
     assert time.monotonic() - began < 3
-
-
-# ------------------------------------------------------------------- writing constraints.txt
-
-
-def test_lock_pins_what_pip_would_install_on_every_platform(start, monkeypatch):
-    start.OLDEST = sys.version_info[:2]
-    (start.ROOT / "pyproject.toml").write_text(
-        '[project]\ndependencies = ["torch"]\n[project.optional-dependencies]\ntest = ["pytest"]'
-    )
-    asked = []
-
-    def pip(arguments):
-        asked.append(arguments)
-        found = {"torch": "2.0+cpu", "nvidia-cublas": "13", "triton": "3", "Pytest": "9"}
-        if "win_amd64" in arguments:
-            found = {"colorama": "0.4"}
-        metadata = [{"metadata": {"name": n, "version": v}} for n, v in found.items()]
-        return json.dumps({"install": metadata}).encode()
-
-    monkeypatch.setattr(start.subprocess, "check_call", lambda arguments: None)
-    monkeypatch.setattr(start.subprocess, "check_output", pip)
-    assert start.main(["lock", "torch<3"]) == 0
-    assert asked[0][-3:] == ["torch", "pytest", "torch<3"]
-    lines = (start.ROOT / "constraints.txt").read_text().splitlines()
-    assert lines[-3:] == ["colorama==0.4", "Pytest==9", "torch==2.0"]
-    assert lines[2].endswith("start.py lock torch<3") and lines[3] == "colorama==0.4"
-
-
-def test_lock_wants_the_oldest_python(start, capsys):
-    start.OLDEST = (3, 99)
-    assert start.main(["lock"]) == 1
-    assert "Run it with Python 3.99" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------- CI

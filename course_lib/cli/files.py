@@ -1,6 +1,6 @@
 """`course encode`, `decode` and `inspect`: pictures to files and back."""
 
-from course_lib.errors import CourseError, InputError
+from course_lib.errors import InputError
 
 
 def add_commands(commands) -> None:
@@ -93,6 +93,6 @@ def _check_output(source: str, target: str) -> None:
     from pathlib import Path
 
     if Path(target).is_dir():
-        raise CourseError(f"{target} is a folder. Add the name of the file to write.")
+        raise InputError(f"{target} is a folder. Add the name of the file to write.")
     if Path(source).exists() and Path(target).exists() and Path(target).samefile(source):
-        raise CourseError(f"{target} is the file to read. Choose another name for the result.")
+        raise InputError(f"{target} is the file to read. Choose another name for the result.")

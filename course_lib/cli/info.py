@@ -6,7 +6,7 @@ def add_commands(commands) -> None:
     parser.set_defaults(run=_info)
 
 
-def _info(options) -> int:
+def _info(options) -> None:
     from course_lib.info import report
 
     print(report())
