@@ -15,9 +15,9 @@ FLOORS = (
     ("errors", "paths", "device", "weights"),
     ("images", "metrics", "losses", "layers", "quantization"),
     ("coding", "tiling"),
-    ("models", "pca_start", "coder", "classic"),
+    ("models", "pca_start", "joint", "coder", "classic", "codestreams"),
     ("codecs", "__init__"),  # `import course_lib` offers what codecs has
-    ("training", "evaluation", "info"),
+    ("optimizers", "training", "recipes", "evaluation", "info"),
     ("plots", "widgets", "lecture", "notebooks"),
     ("cli",),
 )
