@@ -17,16 +17,15 @@ from sample_exercise import COUNT, NAME, PICK, REPOSITORY, SPECS, cells, picture
 
 from course_lib.errors import CourseError, InputError
 from course_lib.grading import WrongAnswer, check
-from course_lib.grading.authoring import load_solution, make_fixture, review, run_solution
-from course_lib.grading.fixtures import dump_exercise, read_exercise
-from course_lib.grading.questions import (
+from course_lib.grading.asking.fixtures import dump_exercise, read_exercise
+from course_lib.grading.authoring.questions import (
     AuthoringError,
     KnownMistake,
     Question,
     draw_inputs,
     uniform,
 )
-from course_lib.grading.releasing import (
+from course_lib.grading.authoring.release import (
     BUNDLED,
     MADE,
     NOT_BUNDLED,
@@ -34,6 +33,7 @@ from course_lib.grading.releasing import (
     release,
     review_exercises,
 )
+from course_lib.grading.authoring.solutions import load_solution, make_fixture, review, run_solution
 
 
 def files(folder) -> dict[str, bytes]:
@@ -117,7 +117,9 @@ def test_release_is_the_same_byte_for_byte_elsewhere_and_again(repository, tmp_p
     assert release(repository) == {}
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     write_sample(elsewhere)
-    script = f"from course_lib.grading.releasing import *; release(Path({str(elsewhere)!r}))"
+    script = (
+        f"from course_lib.grading.authoring.release import *; release(Path({str(elsewhere)!r}))"
+    )
     subprocess.run([sys.executable, "-c", script], check=True)
     assert files(elsewhere / "exercises") == before == files(repository / "exercises")
 
@@ -572,7 +574,7 @@ def test_bundle_is_written_whole_or_not_at_all(clone, tmp_path_factory, monkeypa
     def fail(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("course_lib.grading.releasing.shutil.copy2", fail)
+    monkeypatch.setattr("course_lib.grading.authoring.release.shutil.copy2", fail)
     with pytest.raises(InputError, match="No space left on device"):
         bundle(clone, folder / "bundle")
     assert list(folder.iterdir()) == []

@@ -16,11 +16,11 @@ from torch import nn
 
 from course_lib.errors import CourseError
 from course_lib.grading import FixtureError, UnknownQuestion, WrongAnswer, check
-from course_lib.grading.judging import judge
-from course_lib.grading.progress import find_exercises, read_progress
-from course_lib.grading.releasing import release
-from course_lib.grading.running import run_cases
-from course_lib.grading.values import freeze, thaw
+from course_lib.grading.asking.judgement import judge
+from course_lib.grading.asking.outcomes import run_cases
+from course_lib.grading.asking.progress import find_exercises, read_progress
+from course_lib.grading.asking.values import freeze, thaw
+from course_lib.grading.authoring.release import release
 
 
 @pytest.fixture(scope="module")
@@ -343,7 +343,7 @@ def test_exercises_are_found_upward_by_variable_and_in_the_clone(exercises, tmp_
 def test_without_any_exercises_the_error_says_where_it_looked(tmp_path, monkeypatch):
     monkeypatch.delenv("COURSE_EXERCISES", raising=False)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("course_lib.grading.progress.REPOSITORY", tmp_path / "nowhere")
+    monkeypatch.setattr("course_lib.grading.asking.progress.REPOSITORY", tmp_path / "nowhere")
     with pytest.raises(FixtureError, match=f"upward from {tmp_path} nor in .*nowhere"):
         check("scale", scale)
 
@@ -368,7 +368,7 @@ def test_progress_that_cannot_be_written_stops_no_check(exercises, monkeypatch):
     def refuse(path, content):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("course_lib.grading.progress.atomic_write", refuse)
+    monkeypatch.setattr("course_lib.grading.asking.progress.atomic_write", refuse)
     check("scale", scale)
     assert not (exercises / ".progress.json").exists()
 
@@ -384,7 +384,7 @@ def test_progress_is_a_note_of_passes_only(exercises):
 
 
 def test_small_answer_spaces_are_not_in_the_file_and_share_no_hash(exercises):
-    from course_lib.grading.sealing import seal_choice, seal_value
+    from course_lib.grading.asking.seals import seal_choice, seal_value
 
     text = (exercises / "expected" / "03_sample.json").read_text(encoding="utf-8")
     questions = {question["id"]: question for question in json.loads(text)["questions"]}

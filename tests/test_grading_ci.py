@@ -23,9 +23,9 @@ import pytest
 import yaml
 
 from course_lib import cli
-from course_lib.grading import sandbox
-from course_lib.grading.releasing import bundle
-from course_lib.grading.sandbox import Limits
+from course_lib.grading.authoring.release import bundle
+from course_lib.grading.sandbox import sessions as sandbox
+from course_lib.grading.sandbox.sessions import Limits
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 GUIDE = REPOSITORY / "docs" / "instructors_guide.md"
@@ -600,7 +600,7 @@ def test_the_guide_sets_ubuntu_up_as_the_sandbox_advises():
 
 
 def test_the_guide_knows_every_verdict():
-    from course_lib.grading.results import VERDICTS
+    from course_lib.grading.classroom.results import VERDICTS
 
     rows = re.findall(r"^\| ([A-Z_]+) \|", GUIDE.read_text(), re.MULTILINE)
     assert sorted(rows) == sorted(VERDICTS)

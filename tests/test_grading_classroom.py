@@ -16,12 +16,12 @@ import sample_exercise
 from sample_exercise import SCALE, write_sample
 
 from course_lib.cli import main
-from course_lib.grading import classroom
-from course_lib.grading.grader import Grader, find_sources, load_assignment
-from course_lib.grading.rehearsal import rehearse
-from course_lib.grading.results import Graded
-from course_lib.grading.sandbox import Limits
-from course_lib.grading.submissions import find_submissions
+from course_lib.grading.classroom import jobs as classroom
+from course_lib.grading.classroom.grader import Grader, find_sources, load_assignment
+from course_lib.grading.classroom.rehearsal import rehearse
+from course_lib.grading.classroom.results import Graded
+from course_lib.grading.classroom.submissions import find_submissions
+from course_lib.grading.sandbox.sessions import Limits
 from course_lib.paths import REPOSITORY
 
 RIGHT = {"scale": 2, "slope": 3, "layer": 4, "count": 1, "pick": 1}
@@ -149,7 +149,7 @@ def test_hidden_cases_are_reproduced_by_the_secret_and_differ_between_submission
     tmp_path, recipe, monkeypatch
 ):
     seeds = []
-    import course_lib.grading.grader as module
+    import course_lib.grading.classroom.grader as module
 
     draw = module.draw_inputs
     monkeypatch.setattr(module, "draw_inputs", lambda q, seed: seeds.append(seed) or draw(q, seed))

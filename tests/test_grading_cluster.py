@@ -15,14 +15,14 @@ import time
 
 import pytest
 
-from course_lib.grading import classroom
-from course_lib.grading.grader import find_sources
-from course_lib.grading.sandbox import Limits
-from course_lib.grading.submissions import find_submissions
+from course_lib.grading.classroom import jobs as classroom
+from course_lib.grading.classroom.grader import find_sources
+from course_lib.grading.classroom.submissions import find_submissions
+from course_lib.grading.sandbox.sessions import Limits
 from course_lib.paths import REPOSITORY
 
 pytest.importorskip("distributed", reason="pip install distributed")
-from course_lib.grading import cluster
+from course_lib.grading.classroom import cluster
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from course_lib.grading.comparing import difference
-from course_lib.grading.values import Tensor, UnreadableValue, describe, freeze, pack, thaw, unpack
+from course_lib.grading.asking.differences import difference
+from course_lib.grading.asking.values import (
+    Tensor,
+    UnreadableValue,
+    describe,
+    freeze,
+    pack,
+    thaw,
+    unpack,
+)
 
 DTYPES = ("float16", "float32", "float64", "uint8", "int32", "int64", "bool")
 ARRAYS = st.sampled_from(DTYPES).flatmap(

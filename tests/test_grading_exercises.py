@@ -6,9 +6,9 @@ import nbformat
 import pytest
 import torch
 
-from course_lib.grading.authoring import load_solution, make_fixture, review, run_solution
-from course_lib.grading.questions import draw_inputs
-from course_lib.grading.releasing import find_solutions, release, review_exercises
+from course_lib.grading.authoring.questions import draw_inputs
+from course_lib.grading.authoring.release import find_solutions, release, review_exercises
+from course_lib.grading.authoring.solutions import load_solution, make_fixture, review, run_solution
 from course_lib.metrics import psnr
 from course_lib.models.autoencoders import reconstruction_loss
 from course_lib.paths import REPOSITORY

@@ -22,10 +22,10 @@ import psutil
 import pytest
 from sample_exercise import COUNT, LAYER, NAME, PICK, REPOSITORY, SCALE, SLOPE, cells, write_sample
 
-from course_lib.grading.grader import Grader, find_sources, load_assignment
-from course_lib.grading.questions import draw_inputs
-from course_lib.grading.results import VERDICTS, Graded
-from course_lib.grading.sandbox import MAX_TEXT, Limits
+from course_lib.grading.authoring.questions import draw_inputs
+from course_lib.grading.classroom.grader import Grader, find_sources, load_assignment
+from course_lib.grading.classroom.results import VERDICTS, Graded
+from course_lib.grading.sandbox.sessions import MAX_TEXT, Limits
 
 SECRET = b"the instructor's secret, 5d41402abc"
 LIMITS = Limits(cell_seconds=2.5, question_seconds=2, submission_seconds=60)
@@ -101,13 +101,13 @@ def spray(data):
 """
 
 IN_PROCESS = """
-import course_lib.grading.runner as runner
-plain = runner._ask
+from course_lib.grading.sandbox import student_process
+plain = student_process._ask
 def _ask(message, cases, namespace, arrays):
     if message["ask"] != QUESTION:
         return plain(message, cases, namespace, arrays)
     return forge(arrays, message)
-runner._ask = _ask
+student_process._ask = _ask
 import numpy as np
 def outcome(**more):
     usual = {"output": None, "gradients": {"dict": {}}, "changed": {"tuple": []}, "error": ""}
@@ -125,8 +125,8 @@ def forges(reply: str, question: str = "scale", before: str = "pass") -> str:
 NESTED = "x = 0\n    for _ in range({depth}): x = {{'dict': {{'a': x}}}}"
 BUILTINS = """
 import builtins, json, struct
-import course_lib.grading.running, course_lib.grading.values, course_lib.grading.wire
-import course_lib.grading.comparing, course_lib.grading.judging, course_lib.grading.runner as runner
+from course_lib.grading.asking import differences, judgement, outcomes, values
+from course_lib.grading.sandbox import student_process, wire
 """
 HOG = "import mmap, os, time\nhogs = []\n"
 LOOP = """
@@ -255,9 +255,8 @@ ATTACKS = [
     Attack(
         "patched judges",
         in_cell(
-            BUILTINS + "course_lib.grading.judging.judge = lambda *_: None\n"
-            "for module in (course_lib.grading.comparing, course_lib.grading.judging,\n"
-            "               course_lib.grading.running):\n"
+            BUILTINS + "import course_lib.grading\njudgement.judge = lambda *_: None\n"
+            "for module in (differences, judgement, outcomes):\n"
             "    module.difference = lambda *_, **__: None\n"
             "course_lib.grading.check = lambda *_: True"
         ),
@@ -265,9 +264,9 @@ ATTACKS = [
     Attack(
         "patched runner",
         in_cell(
-            BUILTINS + "runner.run_cases = lambda kind, answer, cases, *_: ("
-            "[course_lib.grading.running.Outcome(0.0) for case in cases], None)\n"
-            "runner.freeze = course_lib.grading.running.freeze = lambda value: 0"
+            BUILTINS + "student_process.run_cases = lambda kind, answer, cases, *_: ("
+            "[outcomes.Outcome(0.0) for case in cases], None)\n"
+            "student_process.freeze = outcomes.freeze = lambda value: 0"
         ),
     ),
     Attack(

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_exercise import REPOSITORY
 
-from course_lib.grading.fixtures import digest_source, read_exercise
-from course_lib.grading.reading import (
+from course_lib.grading.asking.fixtures import digest_source, read_exercise
+from course_lib.grading.classroom.notebooks import (
     MAX_NOTE,
     MAX_NOTES,
     UnreadableSubmission,
@@ -523,15 +523,15 @@ def test_large_code_is_neither_parsed_nor_compared(monkeypatch):
     def spy(function):
         return lambda source: sizes.append(len(source)) or function(source)
 
-    monkeypatch.setattr("course_lib.grading.reading.ast.parse", spy(ast.parse))
-    monkeypatch.setattr("course_lib.grading.reading.digest_source", spy(digest_source))
+    monkeypatch.setattr("course_lib.grading.classroom.notebooks.ast.parse", spy(ast.parse))
+    monkeypatch.setattr("course_lib.grading.classroom.notebooks.digest_source", spy(digest_source))
     answer = {"nbgrader": {"grade_id": "encode"}}
     for source in ("check(1)\n" * 20_000, "%x\n" + "1+" * 100_000, "1\n" * 100_000):
         cells = [code(source), {**code(source, metadata=answer), "cell_type": "raw"}]
         assert sorted(asks(planned({"cells": cells}))) == sorted(automatic(FIRST))
         assert sizes == []
     raw = {**code("12345678\n" * 1000, metadata=answer), "cell_type": "raw"}
-    monkeypatch.setattr("course_lib.grading.reading.digest_source", digest_source)
+    monkeypatch.setattr("course_lib.grading.classroom.notebooks.digest_source", digest_source)
     planned({"cells": [raw] * 100})
     assert 180_000 < sum(sizes) <= 200_000
 

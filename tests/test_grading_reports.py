@@ -11,10 +11,16 @@ from html.parser import HTMLParser
 import pytest
 
 from course_lib.errors import CourseError
-from course_lib.grading import pages
-from course_lib.grading.pages import clean
-from course_lib.grading.reports import Mark, reaches, read_marks, summary_table, write_reports
-from course_lib.grading.results import VERDICTS, Entry, Graded, QuestionResult, Student
+from course_lib.grading.classroom.results import VERDICTS, Entry, Graded, QuestionResult, Student
+from course_lib.grading.reports import pages
+from course_lib.grading.reports.folder import (
+    Mark,
+    reaches,
+    read_marks,
+    summary_table,
+    write_reports,
+)
+from course_lib.grading.reports.pages import clean
 
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=y>\"'><h1 class='x'>&amp;",

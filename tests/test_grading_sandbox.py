@@ -26,10 +26,11 @@ from hypothesis.extra import numpy as arrays_of
 from sample_exercise import REPOSITORY, cells, write_sample
 from test_grading_hostile import LIMITS, POINTS, submission
 
-from course_lib.grading import sandbox as sandbox_module
-from course_lib.grading.comparing import difference
-from course_lib.grading.grader import Grader, find_sources, load_assignment
-from course_lib.grading.sandbox import (
+from course_lib.grading.asking.differences import difference
+from course_lib.grading.asking.values import Tensor, freeze, pack, unpack
+from course_lib.grading.classroom.grader import Grader, find_sources, load_assignment
+from course_lib.grading.sandbox import sessions as sandbox_module
+from course_lib.grading.sandbox.sessions import (
     SCRATCH,
     Ended,
     InfrastructureError,
@@ -38,8 +39,7 @@ from course_lib.grading.sandbox import (
     SandboxError,
     Session,
 )
-from course_lib.grading.values import Tensor, freeze, pack, unpack
-from course_lib.grading.wire import (
+from course_lib.grading.sandbox.wire import (
     MAX_ARRAY_BYTES,
     MAX_HEADER_BYTES,
     Closed,
@@ -407,7 +407,7 @@ def _waiting(box) -> set[int]:
 def test_a_grader_that_is_killed_leaves_nothing_alive(tmp_path):
     program = """
 import sys
-from course_lib.grading.sandbox import Sandbox
+from course_lib.grading.sandbox.sessions import Sandbox
 box = Sandbox(preload=())
 session = box.session()
 print("ready", flush=True)
@@ -507,7 +507,7 @@ def test_a_reference_that_raises_is_no_zero(assignment):
 
 
 def test_a_judge_that_stumbles_spoils_no_other_question_and_gives_no_zero(grader, monkeypatch):
-    from course_lib.grading import grader as grader_module
+    from course_lib.grading.classroom import grader as grader_module
 
     judge = grader_module.judge
 
@@ -672,8 +672,8 @@ def test_in_a_sandbox_verdicts_say_so(grader):
 AS_A_USER = """
 import json, os, sys
 from pathlib import Path
-from course_lib.grading.grader import Grader, find_sources, load_assignment
-from course_lib.grading.sandbox import Limits, Sandbox
+from course_lib.grading.classroom.grader import Grader, find_sources, load_assignment
+from course_lib.grading.sandbox.sessions import Limits, Sandbox
 folder, hidden, content = map(Path, sys.argv[1:])
 [source] = find_sources(folder)
 with Grader([load_assignment(source)], b"secret", Limits(question_seconds=5)) as grader:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.grading import submissions
-from course_lib.grading.results import Student
-from course_lib.grading.submissions import (
+from course_lib.grading.classroom import submissions
+from course_lib.grading.classroom.results import Student
+from course_lib.grading.classroom.submissions import (
     Submission,
     SubmissionError,
     choose,
@@ -247,7 +247,7 @@ def test_a_folder_that_may_not_be_read_is_listed(tmp_path, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return scan(folder)
 
-    monkeypatch.setattr("course_lib.grading.submissions.os.scandir", refuse)
+    monkeypatch.setattr("course_lib.grading.classroom.submissions.os.scandir", refuse)
     ada, bob = find(tmp_path)
     assert bob.student == Student("bob") and not ada.problem
     assert "cannot be opened: Permission denied" in bob.problem

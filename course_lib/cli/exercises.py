@@ -26,7 +26,7 @@ def add_commands(commands) -> None:
 
 
 def _progress(options) -> int:
-    from course_lib.grading.progress import find_exercises, read_progress
+    from course_lib.grading.asking.progress import find_exercises, read_progress
 
     for exercise, solved in read_progress(find_exercises()):
         checked = [question for question in exercise.fixtures if question.kind != "written"]
@@ -46,7 +46,7 @@ def _progress(options) -> int:
 def _release(options) -> int:
     from pathlib import Path
 
-    from course_lib.grading.releasing import bundle, release
+    from course_lib.grading.authoring.release import bundle, release
     from course_lib.paths import REPOSITORY
 
     if options.out:
@@ -66,7 +66,7 @@ def _release(options) -> int:
 
 
 def _questions(options) -> int:
-    from course_lib.grading.releasing import review_exercises
+    from course_lib.grading.authoring.release import review_exercises
     from course_lib.paths import REPOSITORY
 
     if options.grade:
@@ -85,8 +85,8 @@ def _questions(options) -> int:
 def _rehearse(options) -> int:
     import secrets
 
-    from course_lib.grading.grader import Grader, find_sources, load_assignment
-    from course_lib.grading.rehearsal import rehearse
+    from course_lib.grading.classroom.grader import Grader, find_sources, load_assignment
+    from course_lib.grading.classroom.rehearsal import rehearse
     from course_lib.paths import REPOSITORY
 
     sources = {source.name: source for source in find_sources(REPOSITORY)}

@@ -50,10 +50,11 @@ def _grade(options) -> int:
 
     from tqdm.auto import tqdm
 
-    from course_lib.grading import classroom, reports
-    from course_lib.grading.grader import find_sources
-    from course_lib.grading.sandbox import Limits
-    from course_lib.grading.submissions import find_submissions
+    from course_lib.grading.classroom import jobs as classroom
+    from course_lib.grading.classroom.grader import find_sources
+    from course_lib.grading.classroom.submissions import find_submissions
+    from course_lib.grading.reports import folder as reports
+    from course_lib.grading.sandbox.sessions import Limits
     from course_lib.paths import REPOSITORY
 
     shard = _read_shard(options.shard)
@@ -93,13 +94,13 @@ def _grade(options) -> int:
 @contextlib.contextmanager
 def _graded(plan, recipe, options):
     """The verdicts as they come, from here or from workers."""
-    from course_lib.grading.classroom import grade_here
+    from course_lib.grading.classroom.jobs import grade_here
 
     if not plan.jobs or (options.workers in (None, 1) and options.scheduler is None):
         yield grade_here(plan.jobs, recipe)
         return
     try:
-        from course_lib.grading import cluster
+        from course_lib.grading.classroom import cluster
     except ImportError as error:
         raise CourseError(
             f"{error.name} is not installed, which several workers need. Install it: pip install "
@@ -112,8 +113,8 @@ def _graded(plan, recipe, options):
 def _report_grades(entries, plan, written, options) -> int:
     from pathlib import Path
 
-    from course_lib.grading import reports
-    from course_lib.grading.pages import is_unreadable
+    from course_lib.grading.reports import folder as reports
+    from course_lib.grading.reports.pages import is_unreadable
 
     if len({entry.student for entry in entries}) == 1:
         for entry in entries:
@@ -141,7 +142,7 @@ def _report_grades(entries, plan, written, options) -> int:
 
 
 def _show_grades(entry) -> None:
-    from course_lib.grading.pages import clean
+    from course_lib.grading.reports.pages import clean
 
     graded = entry.graded
     remark = "" if graded.has_hidden_cases else " (public cases only: feedback, no marks)"
@@ -169,6 +170,6 @@ def _read_shard(text: str) -> tuple[int, int]:
 def _secret(options, out) -> bytes:
     from pathlib import Path
 
-    from course_lib.grading.classroom import SECRET, read_secret
+    from course_lib.grading.classroom.jobs import SECRET, read_secret
 
     return read_secret(Path(options.secret) if options.secret else out / SECRET)

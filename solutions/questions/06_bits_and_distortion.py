@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course_lib.grading.questions import KnownMistake, Question
+from course_lib.grading.authoring.questions import KnownMistake, Question
 
 # ------------------------------------------------------------------------------ inputs
 

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from course_lib.grading.questions import KnownMistake, Question, normal, uniform
+from course_lib.grading.authoring.questions import KnownMistake, Question, normal, uniform
 
 # ------------------------------------------------------------------------------ inputs
 

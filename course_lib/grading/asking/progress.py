@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from course_lib.errors import CourseError
-from course_lib.grading.fixtures import Exercise, Fixture, FixtureError, read_exercise
+from course_lib.grading.asking.fixtures import Exercise, Fixture, FixtureError, read_exercise
 from course_lib.paths import REPOSITORY, atomic_write
 
 _NOTE = ".progress.json"

@@ -20,12 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.grading.authoring import load_solution, make_exercise, outline, run_solution
-from course_lib.grading.fixtures import Case, Exercise, Fixture, read_exercise
-from course_lib.grading.judging import Verdict, find_problem, judge, judge_sealed
-from course_lib.grading.progress import find_exercises, fixture_files
-from course_lib.grading.questions import AuthoringError, Question, draw_inputs
-from course_lib.grading.reading import (
+from course_lib.grading.asking.fixtures import Case, Exercise, Fixture, read_exercise
+from course_lib.grading.asking.judgement import Verdict, find_problem, judge, judge_sealed
+from course_lib.grading.asking.outcomes import run_cases
+from course_lib.grading.asking.progress import find_exercises, fixture_files
+from course_lib.grading.asking.values import freeze
+from course_lib.grading.authoring.questions import AuthoringError, Question, draw_inputs
+from course_lib.grading.authoring.solutions import (
+    load_solution,
+    make_exercise,
+    outline,
+    run_solution,
+)
+from course_lib.grading.classroom.notebooks import (
     Script,
     Step,
     UnreadableSubmission,
@@ -33,9 +40,8 @@ from course_lib.grading.reading import (
     plan,
     read_notebook,
 )
-from course_lib.grading.results import Graded, Name, QuestionResult
-from course_lib.grading.running import run_cases
-from course_lib.grading.sandbox import (
+from course_lib.grading.classroom.results import Graded, Name, QuestionResult
+from course_lib.grading.sandbox.sessions import (
     Answer,
     Ended,
     InfrastructureError,
@@ -44,7 +50,6 @@ from course_lib.grading.sandbox import (
     SandboxError,
     readable,
 )
-from course_lib.grading.values import freeze
 
 MAX_CELL_ERRORS = 50  # that are told
 TRIES = 3  # of a submission, when the sandbox itself fails
@@ -155,7 +160,7 @@ def unpacked(source: Source) -> Iterator[Path]:
 def digest(source: Source, limits: Limits, is_sandboxed: bool = True) -> str:
     """A hash of all that verdicts depend on besides the submission and the secret."""
     hashed = hashlib.sha256(repr((source, limits, is_sandboxed, sys.version_info[:2])).encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         hashed.update(path.read_bytes())
     return hashed.hexdigest()[:32]
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.grading.comparing import difference
-from course_lib.grading.fixtures import Case, Fixture, Mistake
-from course_lib.grading.running import Outcome, UnsuitableAnswer, run_cases
-from course_lib.grading.sealing import seal_choice, seal_value
-from course_lib.grading.values import describe, freeze
+from course_lib.grading.asking.differences import difference
+from course_lib.grading.asking.fixtures import Case, Fixture, Mistake
+from course_lib.grading.asking.outcomes import Outcome, UnsuitableAnswer, run_cases
+from course_lib.grading.asking.seals import seal_choice, seal_value
+from course_lib.grading.asking.values import describe, freeze
 
 _UNKNOWN = Mistake(name="", hint="")
 _UNSUITABLE = f"{UnsuitableAnswer.__name__}: "

@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from course_lib.errors import CourseError
-from course_lib.grading.running import Outcome
-from course_lib.grading.values import pack, unpack
+from course_lib.grading.asking.outcomes import Outcome
+from course_lib.grading.asking.values import pack, unpack
 
 FORMAT = 2
 

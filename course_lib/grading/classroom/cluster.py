@@ -15,9 +15,9 @@ from distributed import Client, LocalCluster, WorkerPlugin, as_completed, get_wo
 from distributed.scheduler import KilledWorker
 
 from course_lib.errors import InputError
-from course_lib.grading.classroom import Job, Recipe, make_grader, needed
-from course_lib.grading.results import Graded
-from course_lib.grading.submissions import SubmissionError
+from course_lib.grading.classroom.jobs import Job, Recipe, make_grader, needed
+from course_lib.grading.classroom.results import Graded
+from course_lib.grading.classroom.submissions import SubmissionError
 
 TRIES = 5  # of a job whose worker dies
 PATIENCE = "30s"  # to reach a scheduler

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.grading.values import Tensor, describe
+from course_lib.grading.asking.values import Tensor, describe
 
 _KINDS = {"b": "truth values", "i": "integers", "u": "unsigned integers", "f": "floats"}
 

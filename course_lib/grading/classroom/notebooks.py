@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
 from course_lib.errors import CourseError
-from course_lib.grading.fixtures import Cell, Exercise, digest_source
+from course_lib.grading.asking.fixtures import Cell, Exercise, digest_source
 
 MAX_NOTEBOOK_BYTES = 32 * 2**20
 MAX_CELLS = 20_000

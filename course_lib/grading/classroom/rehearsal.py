@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import nbformat
 from nbformat import NotebookNode
 
-from course_lib.grading.authoring import Solution, load_solution, student_notebook
-from course_lib.grading.grader import Grader, Source, unpacked
-from course_lib.grading.questions import AuthoringError, Question
-from course_lib.grading.results import QuestionResult
+from course_lib.grading.authoring.questions import AuthoringError, Question
+from course_lib.grading.authoring.solutions import Solution, load_solution, student_notebook
+from course_lib.grading.classroom.grader import Grader, Source, unpacked
+from course_lib.grading.classroom.results import QuestionResult
 
 SOLUTION, STUB = "solution", "stub"
 

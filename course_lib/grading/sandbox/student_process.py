@@ -17,9 +17,9 @@ from typing import Any
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-from course_lib.grading.running import Outcome, run_cases
-from course_lib.grading.values import UnreadableValue, freeze, pack, unpack
-from course_lib.grading.wire import MAX_TEXT, Closed, TooLarge, receive_frame, send_frame
+from course_lib.grading.asking.outcomes import Outcome, run_cases
+from course_lib.grading.asking.values import UnreadableValue, freeze, pack, unpack
+from course_lib.grading.sandbox.wire import MAX_TEXT, Closed, TooLarge, receive_frame, send_frame
 
 READY = "ready"
 _PYTHON_MAGICS = ("capture", "time", "timeit")  # cell magics whose cell is Python all the same

@@ -1,4 +1,4 @@
-"""Running students' code where it can do no harm: bubblewrap around `course_lib.grading.zygote`.
+"""Running students' code where it can do no harm: bubblewrap around the `zygote`.
 
 A `Sandbox` is one such process, warm with torch; a `Session` is one run in it, in fresh namespaces:
 no network, no files but Python's and the course's, nothing to write to but an empty folder, limits
@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 
 from course_lib.errors import CourseError
-from course_lib.grading.results import Name
-from course_lib.grading.running import Outcome
-from course_lib.grading.values import MAX_DEPTH, Tensor, UnreadableValue, pack, unpack
-from course_lib.grading.wire import (
+from course_lib.grading.asking.outcomes import Outcome
+from course_lib.grading.asking.values import MAX_DEPTH, Tensor, UnreadableValue, pack, unpack
+from course_lib.grading.classroom.results import Name
+from course_lib.grading.sandbox.wire import (
     MAX_TEXT,
     Closed,
     FrameError,
@@ -41,7 +41,7 @@ from course_lib.grading.wire import (
 from course_lib.paths import data_dir
 
 SCRATCH = "/scratch"  # where a session may write; /tmp leads there, unless the course lies in it
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parents[2]
 _START_SECONDS = 120  # of the zygote, on a slow disk
 _READY_SECONDS = 60  # of a session: forks, mounts; far more than it takes
 _MAX_NAMES = 20  # of inputs that an answer changed
@@ -424,7 +424,7 @@ def _in_words(status: int) -> str:
 _START = """
 import json, sys
 sys.path += [path for path in json.loads(sys.argv[1]) if path not in sys.path]
-from course_lib.grading import zygote
+from course_lib.grading.sandbox import zygote
 zygote.main(json.loads(sys.argv[2]))
 """
 

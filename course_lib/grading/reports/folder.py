@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.grading.pages import (
+from course_lib.grading.classroom.results import (
+    Entry,
+    Graded,
+    QuestionResult,
+    Student,
+    exercises_of,
+)
+from course_lib.grading.reports.pages import (
     Mark,
     Marks,
     class_page,
@@ -28,7 +35,6 @@ from course_lib.grading.pages import (
     show_number,
     total_of,
 )
-from course_lib.grading.results import Entry, Graded, QuestionResult, Student, exercises_of
 from course_lib.paths import atomic_write
 
 _NUMBER = r"[0-9]{1,18}"  # that Canvas or Moodle gave

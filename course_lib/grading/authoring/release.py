@@ -15,7 +15,12 @@ import nbformat
 from nbformat import NotebookNode
 
 from course_lib.errors import InputError
-from course_lib.grading.authoring import (
+from course_lib.grading.asking.differences import difference
+from course_lib.grading.asking.fixtures import Exercise, FixtureError, dump_exercise, read_exercise
+from course_lib.grading.asking.outcomes import Outcome
+from course_lib.grading.asking.values import Tensor
+from course_lib.grading.authoring.questions import AuthoringError
+from course_lib.grading.authoring.solutions import (
     Attempt,
     Solution,
     load_solution,
@@ -24,11 +29,6 @@ from course_lib.grading.authoring import (
     run_solution,
     student_notebook,
 )
-from course_lib.grading.comparing import difference
-from course_lib.grading.fixtures import Exercise, FixtureError, dump_exercise, read_exercise
-from course_lib.grading.questions import AuthoringError
-from course_lib.grading.running import Outcome
-from course_lib.grading.values import Tensor
 from course_lib.paths import atomic_write
 
 # What of the top level students get as it is, what is made for them, and what they do not get.

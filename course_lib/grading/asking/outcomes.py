@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.grading.comparing import difference
-from course_lib.grading.values import Tensor, UnreadableValue, describe_any, freeze, thaw
+from course_lib.grading.asking.differences import difference
+from course_lib.grading.asking.values import Tensor, UnreadableValue, describe_any, freeze, thaw
 
 
 class UnsuitableAnswer(CourseError, TypeError):

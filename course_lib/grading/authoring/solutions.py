@@ -21,7 +21,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from course_lib.grading.fixtures import (
+from course_lib.grading.asking.fixtures import (
     Case,
     Cell,
     Exercise,
@@ -29,17 +29,17 @@ from course_lib.grading.fixtures import (
     Mistake,
     digest_source,
 )
-from course_lib.grading.judging import Verdict, examine
-from course_lib.grading.questions import (
+from course_lib.grading.asking.judgement import Verdict, examine
+from course_lib.grading.asking.outcomes import UnsuitableAnswer, run_cases
+from course_lib.grading.asking.seals import seal_choice, seal_value
+from course_lib.grading.asking.values import freeze
+from course_lib.grading.authoring.questions import (
     PUBLIC_SEED,
     AuthoringError,
     Question,
     draw_inputs,
     load_questions,
 )
-from course_lib.grading.running import UnsuitableAnswer, run_cases
-from course_lib.grading.sealing import seal_choice, seal_value
-from course_lib.grading.values import freeze
 
 PICTURE_TAG = "expected-picture"  # of a cell whose saved picture students see beside their own
 

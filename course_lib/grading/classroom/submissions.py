@@ -35,8 +35,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from course_lib.errors import CourseError
-from course_lib.grading.reading import MAX_NOTEBOOK_BYTES
-from course_lib.grading.results import Student
+from course_lib.grading.classroom.notebooks import MAX_NOTEBOOK_BYTES
+from course_lib.grading.classroom.results import Student
 
 MAX_NESTED_BYTES = 256 * 2**20  # of a zip within a zip, which is held in memory
 MAX_TOTAL_BYTES = 8 * 2**30  # of all notebooks and zips in one archive

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from course_lib.errors import CourseError
-from course_lib.grading.fixtures import Exercise
-from course_lib.grading.grader import (
+from course_lib.grading.asking.fixtures import Exercise
+from course_lib.grading.classroom.grader import (
     Grader,
     Source,
     digest,
@@ -24,10 +24,14 @@ from course_lib.grading.grader import (
     ungraded,
     unreadable,
 )
-from course_lib.grading.reading import UnreadableSubmission, match_exercise, read_notebook
-from course_lib.grading.results import Entry, Graded
-from course_lib.grading.sandbox import Limits
-from course_lib.grading.submissions import Submission, SubmissionError, choose
+from course_lib.grading.classroom.notebooks import (
+    UnreadableSubmission,
+    match_exercise,
+    read_notebook,
+)
+from course_lib.grading.classroom.results import Entry, Graded
+from course_lib.grading.classroom.submissions import Submission, SubmissionError, choose
+from course_lib.grading.sandbox.sessions import Limits
 from course_lib.paths import atomic_write
 
 VERDICTS = "verdicts"

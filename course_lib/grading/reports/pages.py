@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from statistics import median
 from urllib.parse import quote
 
-from course_lib.grading.results import Entry, Graded, QuestionResult, Student, exercises_of
+from course_lib.grading.classroom.results import (
+    Entry,
+    Graded,
+    QuestionResult,
+    Student,
+    exercises_of,
+)
 
 _LONGEST = 2000  # characters of a message, a hint, an answer
 _MOST = 200  # lines of a list on the class's page

@@ -6,15 +6,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from course_lib.grading.fixtures import CheckError, Fixture, FixtureError, read_exercise
-from course_lib.grading.judging import examine
-from course_lib.grading.progress import (
+from course_lib.grading.asking.fixtures import CheckError, Fixture, FixtureError, read_exercise
+from course_lib.grading.asking.judgement import examine
+from course_lib.grading.asking.outcomes import UnsuitableAnswer
+from course_lib.grading.asking.progress import (
     find_exercises,
     fixture_files,
     missing_fixtures,
     record_pass,
 )
-from course_lib.grading.running import UnsuitableAnswer
 
 
 class WrongAnswer(AssertionError):

@@ -66,8 +66,8 @@ def main(config: dict) -> None:
 
     Args:
         config: ``control``, the number of the socket on which requests come; ``preload``, names of
-            modules; ``limits``, those of `course_lib.grading.sandbox.Limits`; ``scratch``, the
-            folder to write to; ``is_sandboxed``.
+            modules; ``limits``, those of `sessions.Limits`; ``scratch``, the folder to write to;
+            ``is_sandboxed``.
     """
     control = socket.socket(fileno=config["control"])
     if config["is_sandboxed"]:
@@ -91,7 +91,7 @@ def main(config: dict) -> None:
 
 def _preload(names: list[str]) -> list[str]:
     import course_lib.grading
-    import course_lib.grading.runner
+    import course_lib.grading.sandbox.student_process
 
     course_lib.grading.check = lambda *_, **__: None  # the grader's own questions decide
     problems = []
@@ -255,7 +255,7 @@ def _be_init(commands: int, config: dict) -> int:
 
 
 def _be_runner() -> int:
-    from course_lib.grading.runner import serve
+    from course_lib.grading.sandbox.student_process import serve
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with socket.socket(fileno=COMMANDS) as connection:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.grading.running import UnsuitableAnswer
-from course_lib.grading.values import Tensor, UnreadableValue, describe, describe_any, freeze
+from course_lib.grading.asking.outcomes import UnsuitableAnswer
+from course_lib.grading.asking.values import Tensor, UnreadableValue, describe, describe_any, freeze
 
 MAX_NUMBER = 1e100  # NaN is not below it either; larger ones have no sensible number of decimals
 _COST = {"n": 2**13, "r": 8, "p": 1}  # of scrypt: about 20 ms and 8 MB for each try
