@@ -11,16 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_exercise import REPOSITORY
 
-from course_lib.grading.asking.fixtures import digest_source, read_exercise
+from course_lib.grading.asking.digests import digest_source
+from course_lib.grading.asking.fixtures import read_exercise
+from course_lib.grading.classroom.matching import match_exercise
 from course_lib.grading.classroom.notebooks import (
     MAX_NOTE,
     MAX_NOTES,
     UnreadableSubmission,
-    clean,
-    match_exercise,
-    plan,
+    quoted,
     read_notebook,
 )
+from course_lib.grading.classroom.scripts import make_script
 
 NAMES = ("01_autoencoders", "06_bits_and_distortion", "07_balle2017")
 EXERCISES = [read_exercise(REPOSITORY / f"exercises/expected/{name}.json") for name in NAMES]
@@ -35,7 +36,7 @@ def encode(notebook) -> bytes:
 
 
 def planned(notebook, exercise=FIRST):
-    return plan(read_notebook(encode(notebook)), exercise)
+    return make_script(read_notebook(encode(notebook)), exercise)
 
 
 def cell(notebook, name):
@@ -231,7 +232,7 @@ values = st.recursive(
 def test_no_json_breaks_reading_or_planning(parsed, metadata, cells):
     for notebook in (parsed, {"cells": cells, "metadata": metadata}, {"worksheets": cells}):
         if read := try_read(json.dumps(notebook).encode()):
-            assert sorted(asks(plan(read, FIRST))) == sorted(automatic(FIRST))
+            assert sorted(asks(make_script(read, FIRST))) == sorted(automatic(FIRST))
 
 
 @settings(max_examples=60)
@@ -248,7 +249,7 @@ def test_no_damaged_notebook_breaks_reading_or_planning(data):
             case 2:
                 content[at:at] = data.draw(st.binary(max_size=20))
     if read := try_read(bytes(content)):
-        assert sorted(asks(plan(read, FIRST))) == sorted(automatic(FIRST))
+        assert sorted(asks(make_script(read, FIRST))) == sorted(automatic(FIRST))
 
 
 def try_read(content):
@@ -513,7 +514,7 @@ def test_notes_are_few_short_and_harmless():
     notes = planned(notebook).notes
     assert len(notes) == MAX_NOTES and notes[-1].endswith("more")
     assert all(note.isprintable() and len(note) <= MAX_NOTE for note in notes)
-    assert clean("a\u202e\n`b", 3) == "a�…"
+    assert quoted("a\u202e\n`b", 3) == "a�…"
 
 
 def test_large_code_is_neither_parsed_nor_compared(monkeypatch):
@@ -523,15 +524,15 @@ def test_large_code_is_neither_parsed_nor_compared(monkeypatch):
     def spy(function):
         return lambda source: sizes.append(len(source)) or function(source)
 
-    monkeypatch.setattr("course_lib.grading.classroom.notebooks.ast.parse", spy(ast.parse))
-    monkeypatch.setattr("course_lib.grading.classroom.notebooks.digest_source", spy(digest_source))
+    monkeypatch.setattr("course_lib.grading.classroom.scripts.ast.parse", spy(ast.parse))
+    monkeypatch.setattr("course_lib.grading.classroom.scripts.digest_source", spy(digest_source))
     answer = {"nbgrader": {"grade_id": "encode"}}
     for source in ("check(1)\n" * 20_000, "%x\n" + "1+" * 100_000, "1\n" * 100_000):
         cells = [code(source), {**code(source, metadata=answer), "cell_type": "raw"}]
         assert sorted(asks(planned({"cells": cells}))) == sorted(automatic(FIRST))
         assert sizes == []
     raw = {**code("12345678\n" * 1000, metadata=answer), "cell_type": "raw"}
-    monkeypatch.setattr("course_lib.grading.classroom.notebooks.digest_source", digest_source)
+    monkeypatch.setattr("course_lib.grading.classroom.scripts.digest_source", digest_source)
     planned({"cells": [raw] * 100})
     assert 180_000 < sum(sizes) <= 200_000
 
@@ -571,7 +572,7 @@ def test_whatever_is_done_to_a_notebook_each_question_is_asked_once(index, rng: 
     for one in cells:
         one["source"] = f"{''.join(one['source'])}\n{FORGED}"
     read = read_notebook(encode(notebook))
-    script = plan(read, exercise)
+    script = make_script(read, exercise)
     assert sorted(asks(script)) == sorted(automatic(exercise))
     expressions = {one.question: one.source for one in exercise.cells if one.role == "check"}
     for step in script.steps:

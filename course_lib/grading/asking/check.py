@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import Any
 
 from course_lib.grading.asking.fixtures import CheckError, Fixture, FixtureError, read_exercise
-from course_lib.grading.asking.judgement import examine
+from course_lib.grading.asking.judgement import judge_answer
 from course_lib.grading.asking.outcomes import UnsuitableAnswer
 from course_lib.grading.asking.progress import (
-    find_exercises,
+    exercises_folder,
     fixture_files,
     missing_fixtures,
     record_pass,
@@ -49,25 +49,25 @@ def check(question_id: str, answer: Any) -> None:
             f"The first argument is of type {type(question_id).__name__}; expected a question's id "
             'in quotes, then the answer: check("encode", encode).'
         )
-    exercises = find_exercises()
+    exercises = exercises_folder()
     fixture = _find_fixture(exercises, question_id)
     if fixture.kind == "written":
         raise UnknownQuestion(
             f'"{question_id}" is answered in words and marked by hand: there is nothing to check.'
         )
     try:
-        verdict, error = examine(fixture, answer)
+        judgement, error = judge_answer(fixture, answer)
     except NotImplementedError as stub:
         raise stub.with_traceback(_beyond_grading(stub.__traceback__)) from None
-    if verdict.passed:
+    if judgement.passed:
         record_pass(exercises, fixture)
         points = "1 point" if fixture.points == 1 else f"{fixture.points} points"
         print(f"✓ {fixture.id}: passed ({points})")  # into the student's notebook
         return
-    lines = [f"Called with {verdict.called_with}."] if verdict.called_with else []
-    lines += [f"Hint: {verdict.hint}"] if verdict.hint else []
+    lines = [f"Called with {judgement.called_with}."] if judgement.called_with else []
+    lines += [f"Hint: {judgement.hint}"] if judgement.hint else []
     if error is None or isinstance(error, UnsuitableAnswer):
-        raise WrongAnswer("\n".join([f"✗ {fixture.id}: {verdict.message}.", *lines]))
+        raise WrongAnswer("\n".join([f"✗ {fixture.id}: {judgement.message}.", *lines]))
     error.add_note("\n".join([f"✗ {fixture.id}: your answer raised this.", *lines]))
     raise error.with_traceback(_beyond_grading(error.__traceback__))  # out of your answer
 

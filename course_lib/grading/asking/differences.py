@@ -78,7 +78,7 @@ def _value_difference(
     for name, test in (("NaN", np.isnan), ("infinite", np.isinf)):
         bad = test(got) & finite
         if bad.any():
-            return f"{_share(bad)} {name}{_place(bad.argmax(), got)}; expected finite numbers"
+            return f"{_share(bad)} {name}{_where(bad.argmax(), got)}; expected finite numbers"
     exact = got == expected
     if got.dtype.kind == "f" or expected.dtype.kind == "f":
         got, expected = got.astype(np.float64), expected.astype(np.float64)
@@ -93,7 +93,7 @@ def _value_difference(
     if got.ndim:
         message = (
             f"{_share(~exact)} wrong; the largest difference is {distance.flat[worst]:.3g}"
-            f"{_place(worst, got)}: {message}"
+            f"{_where(worst, got)}: {message}"
         )
     factor = _common_factor(got, expected)
     if factor:
@@ -108,7 +108,7 @@ def _share(mask: np.ndarray) -> str:
     return f"{count} of {mask.size} values {'is' if count == 1 else 'are'}"
 
 
-def _place(index: int, array: np.ndarray) -> str:
+def _where(index: int, array: np.ndarray) -> str:
     if array.ndim == 0:
         return ""
     return f" at [{', '.join(str(int(i)) for i in np.unravel_index(index, array.shape))}]"

@@ -5,7 +5,6 @@ refers to by number. Of values and choices they hold hashes only. The first also
 the notebook, since a grader takes nothing but answers from what students send.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from course_lib.errors import CourseError
+from course_lib.grading.asking.digests import digest
 from course_lib.grading.asking.outcomes import Outcome
 from course_lib.grading.asking.values import pack, unpack
 
@@ -72,11 +72,9 @@ class Fixture:
     def fingerprint(self) -> str:
         """A hash of what is asked and expected: when it changes, the question is unsolved again."""
         arrays: list[np.ndarray] = []
-        rules = _pack_fixture(replace(self, title="", points=0, mistakes=()), arrays)
-        digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode())
-        for array in arrays:
-            digest.update(array.tobytes())
-        return digest.hexdigest()[:16]
+        rules = pack_fixture(replace(self, title="", points=0, mistakes=()), arrays)
+        content = [json.dumps(rules, sort_keys=True).encode(), *(a.tobytes() for a in arrays)]
+        return digest(b"".join(content))[:16]
 
 
 @dataclass(frozen=True)
@@ -100,28 +98,6 @@ class Exercise:
     cells: tuple[Cell, ...] = ()
 
 
-def digest_source(source: str) -> str:
-    """A hash of a cell's source, whatever its line ends and the white space around it."""
-    lines = [line.rstrip() for line in source.strip().splitlines()]
-    return hashlib.sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:16]
-
-
-def dump_exercise(exercise: Exercise) -> tuple[bytes, bytes]:
-    """The contents of an exercise's two files, JSON and safetensors."""
-    arrays: list[np.ndarray] = []
-    questions = [_pack_fixture(fixture, arrays) for fixture in exercise.fixtures]
-    content = save({f"{index:04}": array for index, array in enumerate(arrays)})
-    table = {
-        "format": FORMAT,
-        "exercise": exercise.name,
-        "title": exercise.title,
-        "sha256_of_arrays": hashlib.sha256(content).hexdigest(),
-        "questions": questions,
-        "cells": [_without_defaults(cell) for cell in exercise.cells],
-    }
-    return (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode(), content
-
-
 def read_exercise(path: Path) -> Exercise:
     """Read an exercise's fixtures; ``path`` is that of the JSON file.
 
@@ -138,7 +114,7 @@ def read_exercise(path: Path) -> Exercise:
         if parsed["format"] != FORMAT:
             found = parsed["format"]
             raise _unusable(path, f"has format {found}, while this course_lib reads {FORMAT}")
-        if parsed["sha256_of_arrays"] != hashlib.sha256(content).hexdigest():
+        if parsed["sha256_of_arrays"] != digest(content):
             raise _unusable(arrays_path, f"is damaged, or of another version than {path.name}")
         loaded = load(content)
         arrays = [loaded[name] for name in sorted(loaded)]
@@ -156,19 +132,19 @@ def _unusable(path: Path, what: str) -> FixtureError:
     )
 
 
-def _without_defaults(record: Any) -> dict[str, Any]:
+def without_defaults(record: Any) -> dict[str, Any]:
     """A dataclass's fields as a dictionary, without those at their default."""
     values = ((field, getattr(record, field.name)) for field in fields(record))
     return {field.name: value for field, value in values if value != field.default}
 
 
-def _pack_fixture(fixture: Fixture, arrays: list[np.ndarray]) -> dict[str, Any]:
+def pack_fixture(fixture: Fixture, arrays: list[np.ndarray]) -> dict[str, Any]:
     """The fixture as JSON, without fields at their default."""
     lists = {
         "cases": tuple(_pack_case(case, arrays) for case in fixture.cases),
         "mistakes": tuple(_pack_mistake(mistake, arrays) for mistake in fixture.mistakes),
     }
-    return _without_defaults(fixture) | {name: value for name, value in lists.items() if value}
+    return without_defaults(fixture) | {name: value for name, value in lists.items() if value}
 
 
 def _unpack_fixture(packed: dict[str, Any], arrays: list[np.ndarray]) -> Fixture:

@@ -1,4 +1,4 @@
-"""The verdict on an answer: right, or what differs, and the hint for whoever made that mistake."""
+"""The judgement on an answer: right, or what differs, and the hint for who made that mistake."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ _UNSUITABLE = f"{UnsuitableAnswer.__name__}: "
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """Whether an answer is right; if not, what is wrong with it, in words for its author."""
 
     passed: bool
@@ -24,7 +24,7 @@ class Verdict:
     mistake: str = ""  # the name of the known mistake that it is
 
 
-def examine(fixture: Fixture, answer: Any) -> tuple[Verdict, Exception | None]:
+def judge_answer(fixture: Fixture, answer: Any) -> tuple[Judgement, Exception | None]:
     """Run an answer in this process and judge it; the exception is what the answer raised, if so.
 
     Raises:
@@ -36,37 +36,37 @@ def examine(fixture: Fixture, answer: Any) -> tuple[Verdict, Exception | None]:
         return judge_sealed(fixture, answer), None
     inputs = [case.inputs for case in fixture.cases]
     outcomes, error = run_cases(fixture.kind, answer, inputs, fixture.gradient_of)
-    return judge(fixture, outcomes), error
+    return judge_outcomes(fixture, outcomes), error
 
 
-def judge(fixture: Fixture, outcomes: list[Outcome]) -> Verdict:
-    """The verdict on what an answer gave, case by case; runs none of its code."""
+def judge_outcomes(fixture: Fixture, outcomes: list[Outcome]) -> Judgement:
+    """The judgement on what an answer gave, case by case; runs none of its code."""
     for case, outcome in zip(fixture.cases, outcomes, strict=False):
         problem = find_problem(fixture, case, outcome)
         if problem:
             mistake = _find_mistake(fixture, outcomes)
             called_with = "" if outcome.error.startswith(_UNSUITABLE) else _list_inputs(case)
-            return Verdict(False, problem, called_with, mistake.hint, mistake.name)
+            return Judgement(False, problem, called_with, mistake.hint, mistake.name)
     if len(outcomes) != len(fixture.cases):
-        return Verdict(False, f"got {len(outcomes)} results, expected {len(fixture.cases)}")
-    return Verdict(True)
+        return Judgement(False, f"got {len(outcomes)} results, expected {len(fixture.cases)}")
+    return Judgement(True)
 
 
-def judge_sealed(fixture: Fixture, answer: Any) -> Verdict:
-    """The verdict on a number or a choice, frozen or not."""
+def judge_sealed(fixture: Fixture, answer: Any) -> Judgement:
+    """The judgement on a number or a choice, frozen or not."""
     try:
         if fixture.kind == "value":
             sealed = seal_value(fixture.id, answer, fixture.decimals)
         else:
             sealed = seal_choice(fixture.id, answer, fixture.options)
     except UnsuitableAnswer as error:
-        return Verdict(False, str(error))
+        return Judgement(False, str(error))
     if sealed == fixture.sealed:
-        return Verdict(True)
+        return Judgement(True)
     known = (mistake for mistake in fixture.mistakes if mistake.sealed == sealed)
     mistake = next(known, _UNKNOWN)
     message = f"{describe(freeze(answer))} is not the answer"
-    return Verdict(False, message, "", mistake.hint, mistake.name)
+    return Judgement(False, message, "", mistake.hint, mistake.name)
 
 
 def find_problem(fixture: Fixture, case: Case, outcome: Outcome) -> str | None:

@@ -13,7 +13,7 @@ _NOTE = ".progress.json"
 _NAME = "[0-9][0-9]_*"
 
 
-def find_exercises() -> Path:
+def exercises_folder() -> Path:
     """The course's folder ``exercises``.
 
     It is what ``COURSE_EXERCISES`` names, else the nearest one upward from the current folder,

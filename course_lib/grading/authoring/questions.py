@@ -4,7 +4,6 @@ The specs of an exercise stand in ``solutions/questions/NN_name.py`` as a tuple 
 right answers stand in the cells of ``solutions/NN_name.ipynb``. See docs/authoring_exercises.md.
 """
 
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from course_lib.errors import CourseError
+from course_lib.grading.asking.digests import digest
 
 Kind = Literal["function", "gradient", "module", "value", "choice", "written"]
 Draw = Callable[[np.random.Generator], dict[str, Any]]
@@ -119,20 +119,6 @@ def draw_inputs(question: Question, seed: str) -> list[dict[str, Any]]:
     """The inputs of all cases. The same seed gives the same inputs; another gives others."""
     cases = []
     for index, draw in enumerate(question.inputs):
-        digest = hashlib.sha256(f"{seed}/{question.id}/{index}".encode()).digest()
-        cases.append(draw(np.random.default_rng(int.from_bytes(digest[:16], "big"))))
+        number = int(digest(f"{seed}/{question.id}/{index}".encode())[:32], 16)
+        cases.append(draw(np.random.default_rng(number)))
     return cases
-
-
-def uniform(rng: np.random.Generator, *shape: int, low: float = 0, high: float = 1):
-    """A float32 tensor of numbers drawn evenly from [low, high)."""
-    import torch
-
-    return torch.tensor(rng.uniform(low, high, shape), dtype=torch.float32)
-
-
-def normal(rng: np.random.Generator, *shape: int, scale: float = 1):
-    """A float32 tensor of normal numbers with mean 0 and the given standard deviation."""
-    import torch
-
-    return torch.tensor(scale * rng.standard_normal(shape), dtype=torch.float32)

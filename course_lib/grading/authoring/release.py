@@ -1,11 +1,7 @@
-"""``course release``: ``exercises/`` from ``solutions/``, and the bundle that students get."""
+"""``course release``: ``exercises/`` from ``solutions/``, and its review as it lies there."""
 
 import contextlib
-import hashlib
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import is_dataclass, replace
 from pathlib import Path
@@ -16,45 +12,18 @@ from nbformat import NotebookNode
 
 from course_lib.errors import InputError
 from course_lib.grading.asking.differences import difference
-from course_lib.grading.asking.fixtures import Exercise, FixtureError, dump_exercise, read_exercise
+from course_lib.grading.asking.digests import digest
+from course_lib.grading.asking.fixtures import Exercise, FixtureError, read_exercise
 from course_lib.grading.asking.outcomes import Outcome
 from course_lib.grading.asking.values import Tensor
+from course_lib.grading.authoring.exercises import dump_exercise, make_exercise
 from course_lib.grading.authoring.questions import AuthoringError
-from course_lib.grading.authoring.solutions import (
-    Attempt,
-    Solution,
-    load_solution,
-    make_exercise,
-    review,
-    run_solution,
-    student_notebook,
-)
+from course_lib.grading.authoring.review import Attempt, review
+from course_lib.grading.authoring.solutions import Solution, load_solution, run_solution
+from course_lib.grading.authoring.stubs import student_notebook
 from course_lib.paths import atomic_write
 
-# What of the top level students get as it is, what is made for them, and what they do not get.
-# Every entry that git tracks stands in one of the three.
-BUNDLED = (
-    ".gitignore",
-    ".jupyterlab",
-    "LICENSE",
-    "LICENSE-text",
-    "Makefile",
-    "README.md",
-    "constraints.txt",
-    "course_lib",
-    "data",
-    "docs",
-    "environment.yml",
-    "notebooks",
-    "pyproject.toml",
-    "start.py",
-)
-MADE = ("exercises",)
-NOT_BUNDLED = (".ci", "solutions", "tests")
-
 _SOLUTIONS = "[0-9][0-9]_*.ipynb"
-_LEFTOVERS = {"__pycache__", ".ipynb_checkpoints", ".progress.json", ".DS_Store"}
-_DOWNLOADS = Path("data", "images")
 
 
 def find_solutions(repository: Path) -> list[Path]:
@@ -88,7 +57,7 @@ def release(repository: Path, check: bool = False) -> dict[str, str]:
     exercises = repository / "exercises"
     wanted: set[Path] = set()
     changes: dict[Path, str] = {}
-    for files in _build(repository, exercises):
+    for files in build(repository, exercises):
         for path, content in files.items():
             wanted.add(path)
             if not path.is_file() or path.read_bytes() != content:
@@ -127,48 +96,7 @@ def review_exercises(
             yield path.stem, review(solution, released.fixtures, run_solution(solution))
 
 
-def bundle(repository: Path, target: Path) -> list[Path]:
-    """Write what students get, everything but the solutions, to a folder; all of it or nothing.
-
-    Exercises are made anew. Of the rest in `BUNDLED`, a git clone gives the files that git tracks,
-    any other copy of the course gives all of them.
-
-    Returns:
-        The paths of the files, relative to ``target``.
-
-    Raises:
-        AuthoringError: a solution and its questions do not fit together.
-        InputError: no solutions, ``target`` is not free, or it cannot be written.
-    """
-    target = target.absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target} exists and is not an empty folder. Choose another place.")
-    made: dict[Path, bytes] = {}
-    for built in _build(repository, repository / "exercises"):
-        made |= {path.relative_to(repository): content for path, content in built.items()}
-    files = sorted({*_bundled_files(repository), *made})
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        for file in files:
-            (partial / file).parent.mkdir(parents=True, exist_ok=True)
-            if file in made:
-                (partial / file).write_bytes(made[file])
-            else:
-                shutil.copy2(repository / file, partial / file)
-        if target.exists():
-            target.rmdir()  # empty; Windows renames only to a free name
-        partial.rename(target)
-    except OSError as error:
-        raise InputError(
-            f"Cannot write {target}: {error.strerror}. Choose another place, or free space there "
-            "and allow writing."
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return files
-
-
-def _build(repository: Path, exercises: Path) -> Iterator[dict[Path, bytes]]:
+def build(repository: Path, exercises: Path) -> Iterator[dict[Path, bytes]]:
     """The files of each exercise, those of a broken one left out until the others are done.
 
     Fixtures come first: a new solution needs them to be run, and its pictures come from its run.
@@ -239,7 +167,7 @@ def _plain(value: Any) -> Any:
 
 def _stamp(notebook: NotebookNode, name: str) -> bytes:
     """The notebook's file, with a hash of itself, by which later work in it is noticed."""
-    notebook.metadata.course = {"exercise": name, "released": _digest(notebook)}
+    notebook.metadata.course = {"exercise": name, "released": _notebook_digest(notebook)}
     return (nbformat.writes(notebook) + "\n").encode()
 
 
@@ -249,40 +177,8 @@ def _is_as_released(path: Path) -> bool:
         released = notebook.metadata.pop("course")["released"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, nbformat.ValidationError):
         return False
-    return released == _digest(notebook)
+    return released == _notebook_digest(notebook)
 
 
-def _digest(notebook: NotebookNode) -> str:
-    return hashlib.sha256(json.dumps(notebook, sort_keys=True).encode()).hexdigest()
-
-
-def _bundled_files(repository: Path) -> Iterator[Path]:
-    tracked = _tracked_files(repository)
-    for name in BUNDLED:
-        top = repository / name
-        for path in top.rglob("*") if top.is_dir() else [top]:
-            file = path.relative_to(repository)
-            if tracked is not None:
-                wanted = file in tracked and path.is_file()
-            else:
-                wanted = path.is_file() and not _LEFTOVERS & set(file.parts)
-                wanted = wanted and not file.is_relative_to(_DOWNLOADS)
-            if wanted:
-                yield file
-
-
-def _tracked_files(repository: Path) -> set[Path] | None:
-    """What git tracks; None where this is no clone."""
-    if not (repository / ".git").exists():
-        return None
-    command = ["git", "-C", str(repository), "ls-files", "-z"]
-    try:
-        listed = subprocess.run(command, capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = getattr(error, "stderr", b"") or str(error).encode()
-        raise InputError(
-            f"{repository} is a git clone, but git does not list its files: "
-            f"{reason.decode(errors='replace').strip()} Mend that, or use a copy without .git "
-            "that has nothing of your own in it."
-        ) from error
-    return {Path(name) for name in os.fsdecode(listed).split("\0") if name}
+def _notebook_digest(notebook: NotebookNode) -> str:
+    return digest(json.dumps(notebook, sort_keys=True).encode())

@@ -1,6 +1,6 @@
 """Grading on many workers with Dask: those of this machine, or a cluster of machines.
 
-Workers get the assignments' files and what is to be graded; they need the course and bubblewrap,
+Workers get the exercises' files and what is to be graded; they need the course and bubblewrap,
 but neither the solutions nor a shared disk. One process, the one that asks, keeps the verdicts.
 """
 

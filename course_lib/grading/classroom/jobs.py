@@ -1,48 +1,32 @@
 """Grading everything that was handed in: what is graded already is kept, the rest is graded now.
 
-Each verdict lies in a file of its own, named by a hash of the submission, the assignment and the
+Each verdict lies in a file of its own, named by a hash of the submission, the exercise and the
 grader, and written whole by one process. A run that dies is taken up where it was; nothing is
 graded twice, and equal files are graded once.
 """
 
-import hashlib
-import json
-import os
-import secrets
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from course_lib.errors import CourseError
+from course_lib.grading.asking.digests import digest
 from course_lib.grading.asking.fixtures import Exercise
-from course_lib.grading.classroom.grader import (
-    Grader,
-    Source,
-    digest,
-    load_assignment,
-    load_exercise,
-    ungraded,
-    unreadable,
-)
-from course_lib.grading.classroom.notebooks import (
-    UnreadableSubmission,
-    match_exercise,
-    read_notebook,
-)
+from course_lib.grading.classroom.exercise_files import ExerciseFiles, load_key, load_outline
+from course_lib.grading.classroom.grader import Grader, ungraded, unreadable, version_of
+from course_lib.grading.classroom.journal import Journal
+from course_lib.grading.classroom.matching import match_exercise
+from course_lib.grading.classroom.notebooks import UnreadableSubmission, read_notebook
 from course_lib.grading.classroom.results import Entry, Graded
 from course_lib.grading.classroom.submissions import Submission, SubmissionError, choose
 from course_lib.grading.sandbox.sessions import Limits
-from course_lib.paths import atomic_write
-
-VERDICTS = "verdicts"
-SECRET = "secret"
 
 
 @dataclass(frozen=True)
 class Recipe:
     """All that a grader needs besides submissions; it can be sent to another machine."""
 
-    sources: tuple[Source, ...]
+    exercises: tuple[ExerciseFiles, ...]
     secret: bytes
     limits: Limits
     unsafe: bool = False
@@ -65,7 +49,7 @@ class Job:
             SubmissionError: they cannot be read any more, or are others than before.
         """
         content = self.submission.read()
-        if hashlib.sha256(content).hexdigest() != self.sha256:
+        if digest(content) != self.sha256:
             raise SubmissionError(f"{self.submission.file} has changed while it waited.")
         return content
 
@@ -89,26 +73,6 @@ def not_for_students(repository: Path) -> tuple[Path, ...]:
     return tuple(repository / name for name in ("solutions", "tests", "exercises", ".git"))
 
 
-class Journal:
-    """The verdicts in a folder."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-
-    def get(self, key: str) -> Graded | None:
-        """The verdicts kept under a key; None where there are none, or the file is damaged."""
-        try:
-            return Graded.from_json(json.loads((self._folder / f"{key}.json").read_bytes()))
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
-            return None
-
-    def put(self, key: str, graded: Graded) -> None:
-        """Keep verdicts, unless the grader itself failed: these are to be graded again."""
-        if graded.is_final:
-            content = json.dumps(graded.to_json(), ensure_ascii=False, indent=1)
-            atomic_write(self._folder / f"{key}.json", content.encode(errors="replace"))
-
-
 def make_plan(
     submissions: Sequence[Submission],
     recipe: Recipe,
@@ -124,13 +88,16 @@ def make_plan(
 
     Raises:
         CourseError: no exercise has one of the names.
-        AuthoringError, FixtureError: an assignment cannot be read.
+        AuthoringError, FixtureError: an exercise cannot be read.
     """
-    known = [source.name for source in recipe.sources]
+    known = [files.name for files in recipe.exercises]
     if unknown := sorted(set(names) - set(known)):
         raise CourseError(f"No exercise {', '.join(unknown)}; expected one of: {', '.join(known)}.")
-    exercises = [load_exercise(source) for source in recipe.sources]
-    versions = {s.name: digest(s, recipe.limits, not recipe.unsafe) for s in recipe.sources}
+    exercises = [load_outline(files) for files in recipe.exercises]
+    versions = {
+        files.name: version_of(files, recipe.limits, not recipe.unsafe)
+        for files in recipe.exercises
+    }
     part, parts = shard
     chosen = _choose(submissions, exercises)
     if names:
@@ -149,7 +116,7 @@ def make_plan(
             verdicts[key] = replace(
                 unreadable(exercise, problem),
                 sha256=content_hash,
-                has_hidden_cases=all(source.has_answers for source in recipe.sources),
+                has_hidden_cases=all(files.has_answers for files in recipe.exercises),
                 is_sandboxed=not recipe.unsafe,
             )
         elif (graded := journal.get(key)) is not None:
@@ -168,33 +135,8 @@ def list_entries(plan: Plan, verdicts: dict[str, Graded]) -> list[Entry]:
     ]
 
 
-def read_secret(path: Path) -> bytes:
-    """The secret from which hidden cases are drawn; made on first use, for its owner alone.
-
-    Raises:
-        CourseError: it cannot be read or written, or is too short to be one.
-    """
-    try:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            content = secrets.token_hex(32).encode() + b"\n"
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(content)
-        found = path.read_bytes().strip()
-    except OSError as error:
-        raise CourseError(
-            f"The secret {path} cannot be used: {error.strerror}. Name another file by --secret."
-        ) from error
-    if len(found) < 16:
-        raise CourseError(
-            f"The secret {path} has {len(found)} characters; expected at least 16. Delete it, and "
-            "one is made."
-        )
-    return found
-
-
 def _key(content_hash: str, version: str, problem: str) -> str:
-    return hashlib.sha256(f"{content_hash} {version} {problem}".encode()).hexdigest()[:32]
+    return digest(f"{content_hash} {version} {problem}".encode())[:32]
 
 
 _Chosen = tuple[Submission, Exercise | None, str, str]
@@ -224,7 +166,7 @@ def _identify(submission: Submission, exercises: Sequence[Exercise]) -> _Chosen:
     except (SubmissionError, UnreadableSubmission) as error:
         problem = str(error)
         exercise = next((found for found in exercises if found.name in submission.file), None)
-    return submission, exercise, hashlib.sha256(content).hexdigest(), problem
+    return submission, exercise, digest(content), problem
 
 
 def grade_here(jobs: Sequence[Job], recipe: Recipe) -> Iterator[tuple[str, Graded]]:
@@ -240,16 +182,16 @@ def grade_here(jobs: Sequence[Job], recipe: Recipe) -> Iterator[tuple[str, Grade
 
 
 def needed(recipe: Recipe, jobs: Sequence[Job]) -> Recipe:
-    """The recipe with no more assignments than the jobs need."""
+    """The recipe with no more exercises than the jobs need."""
     names = {job.exercise.name for job in jobs}
-    return replace(recipe, sources=tuple(s for s in recipe.sources if s.name in names))
+    return replace(recipe, exercises=tuple(one for one in recipe.exercises if one.name in names))
 
 
 def make_grader(recipe: Recipe) -> Grader:
-    """A grader of the recipe's assignments, warm.
+    """A grader of the recipe's exercises, warm.
 
     Raises:
         SandboxError, AuthoringError, FixtureError: it cannot be made.
     """
-    assignments = [load_assignment(source) for source in recipe.sources]
-    return Grader(assignments, recipe.secret, recipe.limits, recipe.hidden, recipe.unsafe)
+    keys = [load_key(files) for files in recipe.exercises]
+    return Grader(keys, recipe.secret, recipe.limits, recipe.hidden, recipe.unsafe)

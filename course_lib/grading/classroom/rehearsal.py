@@ -10,8 +10,10 @@ import nbformat
 from nbformat import NotebookNode
 
 from course_lib.grading.authoring.questions import AuthoringError, Question
-from course_lib.grading.authoring.solutions import Solution, load_solution, student_notebook
-from course_lib.grading.classroom.grader import Grader, Source, unpacked
+from course_lib.grading.authoring.solutions import Solution, load_solution
+from course_lib.grading.authoring.stubs import student_notebook
+from course_lib.grading.classroom.exercise_files import ExerciseFiles, unpacked
+from course_lib.grading.classroom.grader import Grader
 from course_lib.grading.classroom.results import QuestionResult
 
 SOLUTION, STUB = "solution", "stub"
@@ -36,16 +38,16 @@ class Rehearsed:
         return self.result.earned == 0 and told == (self.answer, self.hint)
 
 
-def rehearse(source: Source, grader: Grader) -> Iterator[Rehearsed]:
+def rehearse(files: ExerciseFiles, grader: Grader) -> Iterator[Rehearsed]:
     """Hand in an exercise's solution, its stubs, and its known mistakes, several in one notebook.
 
     Args:
-        source: a solution's; the grader must know its exercise.
+        files: a solution's; the grader must know its exercise.
 
     Raises:
         AuthoringError: the files do not fit together, or a check hands over more than a name.
     """
-    with unpacked(source) as path:
+    with unpacked(files) as path:
         solution = load_solution(path)
         stubs, _ = student_notebook(_without_pictures(solution))
     automatic = [question for question in solution.questions if question.kind != "written"]
@@ -55,7 +57,7 @@ def rehearse(source: Source, grader: Grader) -> Iterator[Rehearsed]:
             yield Rehearsed(answer, results[question.id])
     for number in range(max(len(question.mistakes) for question in automatic)):
         wrong = [question for question in automatic if number < len(question.mistakes)]
-        notebook = _with_mistakes(solution, dict(source.files), wrong, number)
+        notebook = _with_mistakes(solution, dict(files.contents), wrong, number)
         results = _grade(grader, solution, notebook)
         for question in wrong:
             mistake = question.mistakes[number]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-Name = Literal[
+Verdict = Literal[
     "PASS",
     "FAIL",  # wrong, or not answered
     "TIMEOUT",  # took too long
@@ -14,7 +14,7 @@ Name = Literal[
     "INFRA_ERROR",  # the grader's own failure: never a zero, to be graded again
     "BY_HAND",  # a written answer, marked by a person
 ]
-VERDICTS = get_args(Name)
+VERDICTS = get_args(Verdict)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class QuestionResult:
     question: str
     title: str
     points: int  # that can be had
-    verdict: Name
+    verdict: Verdict
     earned: int = 0
     message: str = ""  # what differs, or what ended the answer
     called_with: str = ""
