@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.grading.asking.fixtures import (
-    Fixture,
-)
+from course_lib.grading.asking.fixtures import Fixture
 from course_lib.grading.asking.judgement import Judgement, judge_answer
 from course_lib.grading.authoring.solutions import Solution
 

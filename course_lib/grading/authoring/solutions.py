@@ -17,11 +17,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from course_lib.grading.authoring.questions import (
-    AuthoringError,
-    Question,
-    load_questions,
-)
+from course_lib.grading.authoring.questions import AuthoringError, Question, load_questions
 
 BEGIN = re.compile(r"(\s*)(?:<!-- )?### BEGIN SOLUTION(?:: (.+?))?(?: -->)?\s*")
 _TITLE = re.compile(r"# (?:Exercise \d+: )?(.+)")
@@ -89,11 +85,13 @@ def run_solution(solution: Solution) -> dict[str, Any]:
 
 
 def expect(condition: bool, problem: str) -> None:
+    """See that a solution is in order; raises AuthoringError otherwise."""
     if not condition:
         raise AuthoringError(problem)
 
 
 def role_of(cell: NotebookNode) -> str | None:
+    """What a cell is for; None without nbgrader's metadata."""
     marks = cell.metadata.get("nbgrader")
     if marks is None:
         return None
@@ -102,6 +100,7 @@ def role_of(cell: NotebookNode) -> str | None:
 
 
 def grade_id_of(cell: NotebookNode) -> str:
+    """nbgrader's id of a cell that has its metadata."""
     return cell.metadata.nbgrader.get("grade_id", "")
 
 

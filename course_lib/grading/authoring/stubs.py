@@ -10,9 +10,7 @@ from collections.abc import Iterator
 import nbformat
 from nbformat import NotebookNode
 
-from course_lib.grading.authoring.questions import (
-    AuthoringError,
-)
+from course_lib.grading.authoring.questions import AuthoringError
 from course_lib.grading.authoring.solutions import BEGIN, Solution, expect, role_of
 
 PICTURE_TAG = "expected-picture"  # of a cell whose saved picture students see beside their own
@@ -51,6 +49,7 @@ def student_notebook(solution: Solution) -> tuple[NotebookNode, dict[str, bytes]
 
 
 def student_cell(cell: NotebookNode) -> NotebookNode:
+    """The cell as students get it: no solution, no outputs, and locked if it is the course's."""
     role = role_of(cell)
     metadata = {"nbgrader": copy.deepcopy(cell.metadata.nbgrader)} if role else {}
     if role:

@@ -82,6 +82,7 @@ def expect_bounded(count: int, held: int, size: int) -> None:
 
 
 def read_file(path: Path, members: tuple[tuple[int, str], ...], limit: int) -> bytes:
+    """A file's bytes, or those of a member that lies at the end of a way through zips."""
     with open_file(path) as file:
         status = os.fstat(file.fileno())
         if not members:
@@ -134,6 +135,7 @@ class _Bounded(io.BufferedReader):
 
 @contextlib.contextmanager
 def open_archive(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
+    """A zip whose damage is told as `Refused`."""
     try:
         with zipfile.ZipFile(_Bounded(file)) as archive:
             yield archive
@@ -157,6 +159,7 @@ def extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> byte
 
 
 def expect_readable(info: zipfile.ZipInfo, limit: int) -> None:
+    """See that a member can be read within limits."""
     if _is_link(info):
         raise Refused("it is a symbolic link, which is not followed. Hand in the file itself")
     if info.flag_bits & 1:
@@ -173,6 +176,7 @@ def expect_readable(info: zipfile.ZipInfo, limit: int) -> None:
 
 
 def expect_size(size: int, limit: int) -> None:
+    """See that something is not larger than a limit in bytes."""
     if size > limit:
         raise Refused(
             f"it is larger than {_megabytes(limit)}. Clear the outputs, save, and hand it in again"
@@ -180,6 +184,7 @@ def expect_size(size: int, limit: int) -> None:
 
 
 def cannot_open(error: OSError) -> str:
+    """Why a file cannot be opened, in words."""
     return f"it cannot be opened: {error.strerror}. See that the file is there and may be read"
 
 
@@ -198,12 +203,14 @@ def _member_parts(name: str) -> tuple[str, ...]:
 
 
 def note_odd_name(info: zipfile.ZipInfo) -> tuple[str, ...]:
+    """A note on a member whose name leads out of its archive."""
     name = info.orig_filename.replace("\\", "/")
     is_odd = name.startswith("/") or name[1:3] == ":/" or ".." in name.split("/") or "\0" in name
     return ("its name in the archive leads out of it, and was cut",) if is_odd else ()
 
 
 def note_doubled(is_doubled: bool) -> tuple[str, ...]:
+    """A note on the second file of one place."""
     return ("the archive has another file of this name",) if is_doubled else ()
 
 
@@ -215,6 +222,7 @@ def harmless_part(name: str) -> str:
 
 
 def is_skipped(name: str) -> bool:
+    """Whether a file or folder is left out without a word."""
     return name.startswith(".") or name in _SKIPPED
 
 
@@ -223,6 +231,7 @@ def _is_link(info: zipfile.ZipInfo) -> bool:
 
 
 def timestamp(info: zipfile.ZipInfo) -> float:
+    """When a member was modified, in seconds since 1970; 0 if it does not tell."""
     try:
         return datetime(*info.date_time, tzinfo=UTC).timestamp()
     except ValueError:

@@ -48,6 +48,8 @@ class SubmittedCell:
 
 @dataclass(frozen=True)
 class Notebook:
+    """What was handed in, cell by cell."""
+
     cells: tuple[SubmittedCell, ...]
     exercise: str = ""  # the name that release wrote into the metadata
     notes: tuple[str, ...] = ()  # on what was odd, for people
@@ -232,6 +234,7 @@ def cut_notes(notes: Sequence[str]) -> tuple[str, ...]:
 
 
 def refuse(found: str, expected: str, advice: str) -> NoReturn:
+    """Raise UnreadableSubmission: got this, expected that, do so."""
     raise UnreadableSubmission(
         f"{found[0].upper()}{found[1:]}; expected {expected}. {advice[0].upper()}{advice[1:]}."
     )

@@ -93,6 +93,7 @@ def lms_student(parts: tuple[str, ...]) -> Student | None:
 
 
 def stem_of(name: str) -> str:
+    """A name without the suffix of a notebook or a zip."""
     return SUFFIX.sub("", name)
 
 

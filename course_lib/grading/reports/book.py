@@ -7,12 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from course_lib.errors import CourseError
-from course_lib.grading.classroom.results import (
-    Entry,
-    QuestionResult,
-    Student,
-    exercises_of,
-)
+from course_lib.grading.classroom.results import Entry, QuestionResult, Student, exercises_of
 from course_lib.grading.reports.scores import MARKS, Key, Marks, marks_count, show_number, total_of
 from course_lib.grading.sandbox.hostile_text import clean
 

@@ -7,9 +7,7 @@ spreadsheet would take for a formula gets an apostrophe in front; file names are
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from course_lib.grading.classroom.results import (
-    Entry,
-)
+from course_lib.grading.classroom.results import Entry
 from course_lib.grading.reports.book import Book, file_names, harmless
 from course_lib.grading.reports.cells import as_csv
 from course_lib.grading.reports.class_page import class_page

@@ -6,10 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from course_lib.grading.classroom.results import (
-    Graded,
-    QuestionResult,
-)
+from course_lib.grading.classroom.results import Graded, QuestionResult
 from course_lib.grading.reports.book import NUMBER, Book
 from course_lib.grading.reports.scores import Mark, Marks, is_unreadable, marks_count, show_number
 from course_lib.grading.sandbox.hostile_text import clean
@@ -18,6 +15,7 @@ SCHEMA = 1  # of gradebook.json
 
 
 def gradebook(book: Book, marks: Marks) -> Iterable[list[Any]]:
+    """Rows of ``gradebook.csv``: one for each student."""
     head = ["student"]
     for exercise in book.exercises:
         head += [exercise, f"{exercise} points"]
@@ -101,6 +99,7 @@ def gradebook_json(book: Book, marks: Marks) -> str:
 
 
 def canvas(book: Book, marks: Marks) -> Iterable[list[Any]]:
+    """Rows of what Canvas' gradebook imports."""
     yield ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *book.exercises]
     yield ["Points Possible", *[None] * 4, *map(book.points, book.exercises)]
     for student, name in book.names.items():
@@ -112,6 +111,7 @@ def canvas(book: Book, marks: Marks) -> Iterable[list[Any]]:
 
 
 def moodle(book: Book, exercise: str, marks: Marks) -> Iterable[list[Any]]:
+    """Rows of an assignment's grading worksheet in Moodle."""
     yield [
         *("Identifier", "Full name", "Email address", "Status", "Grade", "Maximum grade"),
         *("Grade can be changed", "Last modified (submission)", "Last modified (grade)"),

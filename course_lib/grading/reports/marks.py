@@ -41,6 +41,7 @@ def read_marks(path: Path) -> dict[Key, Mark]:
 
 
 def read_table(path: Path) -> MarksTable:
+    """The file as it is, whatever a spreadsheet made of it."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -94,6 +95,7 @@ def _key(row: Mapping[str, str]) -> Key:
 
 
 def marks_in(table: MarksTable, path: Path) -> dict[Key, Mark]:
+    """The marks in a table, each seen to be possible."""
     marks: dict[Key, Mark] = {}
     for number, row in table.rows:
         found = row.get("mark", "")

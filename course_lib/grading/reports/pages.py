@@ -9,9 +9,7 @@ import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from course_lib.grading.classroom.results import (
-    Graded,
-)
+from course_lib.grading.classroom.results import Graded
 from course_lib.grading.sandbox.hostile_text import LONGEST, clean
 
 _MOST = 200  # lines of a list on the class's page
@@ -46,6 +44,7 @@ _POLICY = (
 
 
 def whole_page(title: str, body: str, sheet: str = "sheet") -> str:
+    """The file: one page without scripts, and its look within it."""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -77,10 +76,12 @@ def escaped_lines(text: str, limit: int = LONGEST) -> str:
 
 
 def count_of(number: int, one: str, more: str = "") -> str:
+    """A number and its noun: 1 point, 2 points."""
     return f"{number} {one if number == 1 else more or one + 's'}"
 
 
 def bar(share: float, wrong: bool = False) -> str:
+    """A bar of a share from 0 to 1; words beside it say the same."""
     kind = "bar wrong" if wrong else "bar"
     width = 100 * min(max(share, 0), 1)
     return (

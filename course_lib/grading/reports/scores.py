@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from course_lib.grading.classroom.results import (
-    Graded,
-)
+from course_lib.grading.classroom.results import Graded
 
 MARKS = "marks.csv"  # the file of marks by hand
 

@@ -3,11 +3,7 @@
 import html
 from collections.abc import Iterable, Sequence
 
-from course_lib.grading.classroom.results import (
-    Entry,
-    Graded,
-    QuestionResult,
-)
+from course_lib.grading.classroom.results import Entry, Graded, QuestionResult
 from course_lib.grading.reports.pages import (
     WORDS,
     banners,

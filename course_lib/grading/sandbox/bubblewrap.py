@@ -106,6 +106,7 @@ def site_packages() -> list[Path]:
 
 
 def check_platform(unsafe: bool) -> None:
+    """Raise SandboxError on systems that have no sandbox, or no way to run code at all."""
     if not hasattr(os, "fork"):
         raise SandboxError(
             "Windows cannot run students' code for grading. Use the container: "

@@ -9,9 +9,7 @@ import numpy as np
 from course_lib.grading.asking.outcomes import Outcome
 from course_lib.grading.asking.values import MAX_DEPTH, Tensor, UnreadableValue, unpack
 from course_lib.grading.sandbox.hostile_text import clean
-from course_lib.grading.sandbox.wire import (
-    MAX_TEXT,
-)
+from course_lib.grading.sandbox.wire import MAX_TEXT
 
 _MAX_NAMES = 20  # of inputs that an answer changed
 UNREADABLE = (TypeError, ValueError, LookupError, OverflowError, RecursionError)
@@ -28,6 +26,7 @@ class Answer:
 
 
 def read_answer(reply: dict[str, Any], arrays: list) -> Answer:
+    """The reply as outcomes, a value or an error; raises one of `UNREADABLE` if it is forged."""
     if reply.get("unanswered"):
         return Answer(is_missing=True)
     if "outcomes" in reply:
