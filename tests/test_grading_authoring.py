@@ -570,7 +570,7 @@ def test_bundle_is_written_whole_or_not_at_all(clone, tmp_path_factory, monkeypa
     def fail(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("course_lib.grading.authoring.release.shutil.copy2", fail)
+    monkeypatch.setattr("course_lib.grading.authoring.bundle.shutil.copy2", fail)
     with pytest.raises(InputError, match="No space left on device"):
         bundle(clone, folder / "bundle")
     assert list(folder.iterdir()) == []
