@@ -35,7 +35,7 @@ import nbformat
 from benchmark import machine
 from nbformat import NotebookNode
 
-from course_lib.grading.authoring import Solution, load_solution
+from course_lib.grading.authoring.solutions import Solution, load_solution
 from course_lib.paths import REPOSITORY, atomic_write
 
 EXERCISE = "01_autoencoders"

@@ -14,7 +14,8 @@ NAME = "03_sample"
 SPECS = """\
 import torch
 from torch import nn
-from course_lib.grading.questions import KnownMistake, Question, normal, uniform
+from course_lib.grading.authoring.mistakes import normal, uniform
+from course_lib.grading.authoring.questions import KnownMistake, Question
 
 def batch(rng):
     return {"x": uniform(rng, 4, 3), "factor": 2.5}

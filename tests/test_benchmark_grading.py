@@ -7,7 +7,7 @@ import pytest
 import torch
 from benchmark_grading import ASSERTS, FORGERIES, Graded, Grader, Measurement, Refused
 
-from course_lib.grading.authoring import load_solution, run_solution
+from course_lib.grading.authoring.solutions import load_solution, run_solution
 from course_lib.paths import REPOSITORY
 
 

@@ -17,23 +17,19 @@ from sample_exercise import COUNT, NAME, PICK, REPOSITORY, SPECS, cells, picture
 
 from course_lib.errors import CourseError, InputError
 from course_lib.grading import WrongAnswer, check
-from course_lib.grading.authoring import load_solution, make_fixture, review, run_solution
-from course_lib.grading.fixtures import dump_exercise, read_exercise
-from course_lib.grading.questions import (
+from course_lib.grading.asking.fixtures import read_exercise
+from course_lib.grading.authoring.bundle import BUNDLED, MADE, NOT_BUNDLED, bundle
+from course_lib.grading.authoring.exercises import dump_exercise, make_fixture
+from course_lib.grading.authoring.mistakes import uniform
+from course_lib.grading.authoring.questions import (
     AuthoringError,
     KnownMistake,
     Question,
     draw_inputs,
-    uniform,
 )
-from course_lib.grading.releasing import (
-    BUNDLED,
-    MADE,
-    NOT_BUNDLED,
-    bundle,
-    release,
-    review_exercises,
-)
+from course_lib.grading.authoring.release import release, review_exercises
+from course_lib.grading.authoring.review import review
+from course_lib.grading.authoring.solutions import load_solution, run_solution
 
 
 def files(folder) -> dict[str, bytes]:
@@ -117,7 +113,9 @@ def test_release_is_the_same_byte_for_byte_elsewhere_and_again(repository, tmp_p
     assert release(repository) == {}
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     write_sample(elsewhere)
-    script = f"from course_lib.grading.releasing import *; release(Path({str(elsewhere)!r}))"
+    script = (
+        f"from course_lib.grading.authoring.release import *; release(Path({str(elsewhere)!r}))"
+    )
     subprocess.run([sys.executable, "-c", script], check=True)
     assert files(elsewhere / "exercises") == before == files(repository / "exercises")
 
@@ -447,7 +445,7 @@ def test_the_example_in_the_guide_works_as_it_stands(tmp_path, monkeypatch):
 def test_review_lists_every_attempt_with_its_hint(repository):
     [(name, rows)] = review_exercises(repository)
     assert name == NAME and all(row.is_as_expected for row in rows)
-    table = {(row.question, row.answer): row.verdict.hint for row in rows}
+    table = {(row.question, row.answer): row.judgement.hint for row in rows}
     assert len(table) == 5 + 3 + 2 + 2 + 2 + 2
     assert table["scale", "raises"] == "* multiplies number by number."
     assert table["scale", "solution"] == ""
@@ -572,7 +570,7 @@ def test_bundle_is_written_whole_or_not_at_all(clone, tmp_path_factory, monkeypa
     def fail(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("course_lib.grading.releasing.shutil.copy2", fail)
+    monkeypatch.setattr("course_lib.grading.authoring.bundle.shutil.copy2", fail)
     with pytest.raises(InputError, match="No space left on device"):
         bundle(clone, folder / "bundle")
     assert list(folder.iterdir()) == []

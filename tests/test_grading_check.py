@@ -16,11 +16,11 @@ from torch import nn
 
 from course_lib.errors import CourseError
 from course_lib.grading import FixtureError, UnknownQuestion, WrongAnswer, check
-from course_lib.grading.judging import judge
-from course_lib.grading.progress import find_exercises, read_progress
-from course_lib.grading.releasing import release
-from course_lib.grading.running import run_cases
-from course_lib.grading.values import freeze, thaw
+from course_lib.grading.asking.judgement import judge_outcomes
+from course_lib.grading.asking.outcomes import run_cases
+from course_lib.grading.asking.progress import exercises_folder, read_progress
+from course_lib.grading.asking.values import freeze, thaw
+from course_lib.grading.authoring.release import release
 
 
 @pytest.fixture(scope="module")
@@ -124,12 +124,12 @@ def test_outcomes_that_are_missing_never_pass(exercises):
     [exercise] = [exercise for exercise, _ in read_progress(exercises)]
     scale_fixture = exercise.fixtures[0]
     right = [case.expected for case in scale_fixture.cases]
-    assert judge(scale_fixture, right).passed
+    assert judge_outcomes(scale_fixture, right).passed
     for outcomes in ([], right[:1], [*right, right[0]]):
-        assert not judge(scale_fixture, outcomes).passed
+        assert not judge_outcomes(scale_fixture, outcomes).passed
     mistake = scale_fixture.mistakes[0]
-    assert judge(scale_fixture, list(mistake.outcomes)).mistake == mistake.name
-    assert judge(scale_fixture, [*mistake.outcomes, right[0]]).mistake == ""
+    assert judge_outcomes(scale_fixture, list(mistake.outcomes)).mistake == mistake.name
+    assert judge_outcomes(scale_fixture, [*mistake.outcomes, right[0]]).mistake == ""
 
 
 def test_a_mistake_is_recognised_only_if_it_is_made_in_every_case(exercises):
@@ -328,22 +328,22 @@ def test_exercises_are_found_upward_by_variable_and_in_the_clone(exercises, tmp_
     deep.mkdir(parents=True)
     for folder in (exercises, exercises.parent, deep, exercises / "expected"):
         monkeypatch.chdir(folder)
-        assert find_exercises().samefile(exercises)
+        assert exercises_folder().samefile(exercises)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    assert find_exercises() == sample_exercise.REPOSITORY / "exercises"
+    assert exercises_folder() == sample_exercise.REPOSITORY / "exercises"
     monkeypatch.setenv("COURSE_EXERCISES", str(exercises))
-    assert find_exercises() == exercises
+    assert exercises_folder() == exercises
     monkeypatch.setenv("COURSE_EXERCISES", str(elsewhere))
     with pytest.raises(FixtureError, match=r"COURSE_EXERCISES is .*elsewhere, where"):
-        find_exercises()
+        exercises_folder()
 
 
 def test_without_any_exercises_the_error_says_where_it_looked(tmp_path, monkeypatch):
     monkeypatch.delenv("COURSE_EXERCISES", raising=False)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("course_lib.grading.progress.REPOSITORY", tmp_path / "nowhere")
+    monkeypatch.setattr("course_lib.grading.asking.progress.REPOSITORY", tmp_path / "nowhere")
     with pytest.raises(FixtureError, match=f"upward from {tmp_path} nor in .*nowhere"):
         check("scale", scale)
 
@@ -368,7 +368,7 @@ def test_progress_that_cannot_be_written_stops_no_check(exercises, monkeypatch):
     def refuse(path, content):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("course_lib.grading.progress.atomic_write", refuse)
+    monkeypatch.setattr("course_lib.grading.asking.progress.atomic_write", refuse)
     check("scale", scale)
     assert not (exercises / ".progress.json").exists()
 
@@ -384,7 +384,7 @@ def test_progress_is_a_note_of_passes_only(exercises):
 
 
 def test_small_answer_spaces_are_not_in_the_file_and_share_no_hash(exercises):
-    from course_lib.grading.sealing import seal_choice, seal_value
+    from course_lib.grading.asking.seals import seal_choice, seal_value
 
     text = (exercises / "expected" / "03_sample.json").read_text(encoding="utf-8")
     questions = {question["id"]: question for question in json.loads(text)["questions"]}

@@ -23,9 +23,9 @@ import pytest
 import yaml
 
 from course_lib import cli
-from course_lib.grading import sandbox
-from course_lib.grading.releasing import bundle
-from course_lib.grading.sandbox import Limits
+from course_lib.grading.authoring.bundle import bundle
+from course_lib.grading.sandbox import bubblewrap
+from course_lib.grading.sandbox.sessions import Limits
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 GUIDE = REPOSITORY / "docs" / "instructors_guide.md"
@@ -120,7 +120,7 @@ def test_the_sandbox_is_made_possible_before_anything_is_graded(job):
     ready = next(index for index, run in enumerate(runs) if SYSCTL in run)
     assert "bubblewrap libseccomp2" in runs[ready] and job["runs-on"] == "ubuntu-24.04"
     assert not any("course grade" in run for run in runs[: ready + 1])
-    assert SYSCTL in sandbox._APPARMOR
+    assert SYSCTL in bubblewrap._APPARMOR
 
 
 def test_feedback_has_a_pass_mark_a_summary_and_pages_even_where_it_is_missed():
@@ -496,10 +496,10 @@ def test_gitlab_with_the_shell_executor_changes_nothing_on_the_machine(tmp_path,
 
 
 def test_containers_get_the_options_that_the_sandbox_asks_for():
-    options = re.findall(r"--security-opt (\S+)", sandbox._CONTAINER)
+    options = re.findall(r"--security-opt (\S+)", bubblewrap._CONTAINER)
     assert len(options) == 3
     gitlab = f"security_opt = {json.dumps(options)}"
-    assert gitlab in sandbox._CONTAINER
+    assert gitlab in bubblewrap._CONTAINER
     assert gitlab in (REPOSITORY / "docs" / "ci" / "gitlab-ci.yml").read_text()
     assert re.findall(r"--security-opt (\S+)", CONTAINERFILE.read_text()) == options
     for line in GUIDE.read_text().splitlines():
@@ -593,14 +593,14 @@ def test_the_guide_sets_ubuntu_up_as_the_sandbox_advises():
     def bare(text):
         return re.sub(r"[\s\\]+", "", text)
 
-    advice = bare(sandbox._APPARMOR)
+    advice = bare(bubblewrap._APPARMOR)
     guide = bare(GUIDE.read_text())
     profile = re.search(r"printf'abi.*?/etc/apparmor\.d/bwrap", advice)[0]
     assert profile in guide and bare(SYSCTL) in guide
 
 
 def test_the_guide_knows_every_verdict():
-    from course_lib.grading.results import VERDICTS
+    from course_lib.grading.classroom.results import VERDICTS
 
     rows = re.findall(r"^\| ([A-Z_]+) \|", GUIDE.read_text(), re.MULTILINE)
     assert sorted(rows) == sorted(VERDICTS)

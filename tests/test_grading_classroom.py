@@ -16,12 +16,15 @@ import sample_exercise
 from sample_exercise import SCALE, write_sample
 
 from course_lib.cli import main
-from course_lib.grading import classroom
-from course_lib.grading.grader import Grader, find_sources, load_assignment
-from course_lib.grading.rehearsal import rehearse
-from course_lib.grading.results import Graded
-from course_lib.grading.sandbox import Limits
-from course_lib.grading.submissions import find_submissions
+from course_lib.errors import CourseError
+from course_lib.grading.classroom.exercise_files import find_exercise_files, load_key
+from course_lib.grading.classroom.grader import Grader
+from course_lib.grading.classroom.jobs import Plan, Recipe, grade_here, list_entries, make_plan
+from course_lib.grading.classroom.journal import Journal, read_secret
+from course_lib.grading.classroom.rehearsal import rehearse
+from course_lib.grading.classroom.results import Graded
+from course_lib.grading.classroom.submissions import find_submissions
+from course_lib.grading.sandbox.sessions import Limits
 from course_lib.paths import REPOSITORY
 
 RIGHT = {"scale": 2, "slope": 3, "layer": 4, "count": 1, "pick": 1}
@@ -42,8 +45,8 @@ def repository(tmp_path):
 
 @pytest.fixture
 def recipe(repository):
-    sources = tuple(find_sources(repository))
-    return classroom.Recipe(sources, b"a secret of sixteen bytes or more", Limits())
+    files = tuple(find_exercise_files(repository))
+    return Recipe(files, b"a secret of sixteen bytes or more", Limits())
 
 
 def hand_in(folder: Path, names, change=lambda text: text) -> Path:
@@ -56,21 +59,19 @@ def hand_in(folder: Path, names, change=lambda text: text) -> Path:
     return folder
 
 
-def plan(folder: Path, recipe, journal, **options) -> classroom.Plan:
-    names = [source.name for source in recipe.sources]
-    return classroom.make_plan(
-        find_submissions(folder, exercises=names), recipe, journal, **options
-    )
+def plan(folder: Path, recipe, journal, **options) -> Plan:
+    names = [files.name for files in recipe.exercises]
+    return make_plan(find_submissions(folder, exercises=names), recipe, journal, **options)
 
 
 def grade(folder: Path, recipe, journal) -> tuple[int, dict]:
     """How many were graded now, and student → points by question."""
     made = plan(folder, recipe, journal)
     verdicts = dict(made.verdicts)
-    for key, graded in classroom.grade_here(made.jobs, recipe):
+    for key, graded in grade_here(made.jobs, recipe):
         journal.put(key, graded)
         verdicts[key] = graded
-    entries = classroom.list_entries(made, verdicts)
+    entries = list_entries(made, verdicts)
     return len(made.jobs), {entry.student.name: points_of(entry.graded) for entry in entries}
 
 
@@ -79,7 +80,7 @@ def points_of(graded: Graded) -> dict[str, int]:
 
 
 def test_what_is_graded_is_kept_and_only_what_is_new_is_graded(tmp_path, recipe):
-    journal = classroom.Journal(tmp_path / "verdicts")
+    journal = Journal(tmp_path / "verdicts")
     folder = hand_in(tmp_path / "class", ["ada", "bob"])
     assert grade(folder, recipe, journal) == (2, {"ada": RIGHT, "bob": RIGHT})
     wrong = SCALE.replace("x * factor", "x / factor")
@@ -96,22 +97,22 @@ def as_json(source: str) -> str:
 def test_equal_files_are_graded_once_and_count_for_each(tmp_path, recipe):
     folder = hand_in(tmp_path / "class", ["ada"])
     shutil.copytree(folder / "ada", folder / "bob")
-    journal = classroom.Journal(tmp_path / "verdicts")
+    journal = Journal(tmp_path / "verdicts")
     assert grade(folder, recipe, journal) == (1, {"ada": RIGHT, "bob": RIGHT})
 
 
-def test_another_assignment_or_another_limit_is_graded_anew_a_damaged_verdict_too(
+def test_another_exercise_or_another_limit_is_graded_anew_a_damaged_verdict_too(
     tmp_path, recipe, repository
 ):
-    journal = classroom.Journal(tmp_path / "verdicts")
+    journal = Journal(tmp_path / "verdicts")
     folder = hand_in(tmp_path / "class", ["ada"])
     grade(folder, recipe, journal)
     assert len(plan(folder, recipe, journal).jobs) == 0
-    more_time = classroom.Recipe(recipe.sources, recipe.secret, Limits(cell_seconds=61))
+    more_time = Recipe(recipe.exercises, recipe.secret, Limits(cell_seconds=61))
     assert len(plan(folder, more_time, journal).jobs) == 1
     specs = sample_exercise.SPECS.replace("points=2", "points=2, atol=1e-4")
     write_sample(repository, specs=specs)
-    changed = classroom.Recipe(tuple(find_sources(repository)), recipe.secret, Limits())
+    changed = Recipe(tuple(find_exercise_files(repository)), recipe.secret, Limits())
     assert len(plan(folder, changed, journal).jobs) == 1
     [path] = (tmp_path / "verdicts").iterdir()
     path.write_text(path.read_text()[:-100])
@@ -119,7 +120,7 @@ def test_another_assignment_or_another_limit_is_graded_anew_a_damaged_verdict_to
 
 
 def test_a_failure_of_the_grader_is_not_kept(tmp_path, recipe):
-    journal = classroom.Journal(tmp_path / "verdicts")
+    journal = Journal(tmp_path / "verdicts")
     [job] = plan(hand_in(tmp_path / "class", ["ada"]), recipe, journal).jobs
     failed = job.ungraded("no memory left")
     assert not failed.is_final and failed.earned == 0
@@ -128,16 +129,16 @@ def test_a_failure_of_the_grader_is_not_kept(tmp_path, recipe):
 
 
 def test_a_file_that_changes_meanwhile_is_no_zero(tmp_path, recipe):
-    journal = classroom.Journal(tmp_path / "verdicts")
+    journal = Journal(tmp_path / "verdicts")
     folder = hand_in(tmp_path / "class", ["ada", "bob"])
     jobs = plan(folder, recipe, journal).jobs
     (folder / "ada" / f"{sample_exercise.NAME}.ipynb").write_text("{}")
-    graded = [graded for _, graded in classroom.grade_here(jobs, recipe)]
+    graded = [graded for _, graded in grade_here(jobs, recipe)]
     assert sorted(one.is_final for one in graded) == [False, True]
 
 
 def test_shards_have_no_submission_in_common_and_lose_none(tmp_path, recipe):
-    journal = classroom.Journal(tmp_path / "verdicts")
+    journal = Journal(tmp_path / "verdicts")
     folder = hand_in(tmp_path / "class", [f"s{number}" for number in range(10)])
     parts = [plan(folder, recipe, journal, shard=(i, 3)).handed_in for i in (1, 2, 3)]
     names = [submission.student.name for part in parts for submission, _ in part]
@@ -149,31 +150,31 @@ def test_hidden_cases_are_reproduced_by_the_secret_and_differ_between_submission
     tmp_path, recipe, monkeypatch
 ):
     seeds = []
-    import course_lib.grading.grader as module
+    import course_lib.grading.classroom.examination as module
 
     draw = module.draw_inputs
     monkeypatch.setattr(module, "draw_inputs", lambda q, seed: seeds.append(seed) or draw(q, seed))
     folder = hand_in(tmp_path / "class", ["ada", "bob"])
-    jobs = plan(folder, recipe, classroom.Journal(tmp_path / "verdicts")).jobs
-    list(classroom.grade_here(jobs, recipe))
+    jobs = plan(folder, recipe, Journal(tmp_path / "verdicts")).jobs
+    list(grade_here(jobs, recipe))
     first, seeds[:] = list(seeds), []
     assert len(set(first)) == len(first) == 2 * 3  # function, gradient, module
-    list(classroom.grade_here(jobs, recipe))
+    list(grade_here(jobs, recipe))
     assert seeds == first
-    other = classroom.Recipe(recipe.sources, b"another secret, quite long", Limits())
+    other = Recipe(recipe.exercises, b"another secret, quite long", Limits())
     seeds.clear()
-    list(classroom.grade_here(jobs, other))
+    list(grade_here(jobs, other))
     assert not set(seeds) & set(first)
 
 
 def test_the_secret_is_made_once_for_its_owner_alone(tmp_path):
     path = tmp_path / "new" / "secret"
-    made = classroom.read_secret(path)
-    assert len(made) == 64 and classroom.read_secret(path) == made
+    made = read_secret(path)
+    assert len(made) == 64 and read_secret(path) == made
     assert path.stat().st_mode & 0o077 == 0
     path.write_text("short")
-    with pytest.raises(classroom.CourseError, match="expected at least 16"):
-        classroom.read_secret(path)
+    with pytest.raises(CourseError, match="expected at least 16"):
+        read_secret(path)
 
 
 # ------------------------------------------------------------------------ the command
@@ -273,9 +274,9 @@ def test_a_run_that_is_killed_is_taken_up_and_grades_the_rest(tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXERCISES)
 def test_the_grader_gives_points_for_the_solution_alone_and_each_mistake_its_hint(name):
-    [source] = [found for found in find_sources(REPOSITORY) if found.name == name]
+    [source] = [found for found in find_exercise_files(REPOSITORY) if found.name == name]
     secret = os.urandom(16)
-    with Grader([load_assignment(source)], secret) as grader:
+    with Grader([load_key(source)], secret) as grader:
         rows = list(rehearse(source, grader))
     lines = [f"{row.result.question:18} {row.answer:28} {row.result.verdict}" for row in rows]
     print("\n".join([name, *lines]))

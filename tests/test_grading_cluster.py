@@ -15,14 +15,15 @@ import time
 
 import pytest
 
-from course_lib.grading import classroom
-from course_lib.grading.grader import find_sources
-from course_lib.grading.sandbox import Limits
-from course_lib.grading.submissions import find_submissions
+from course_lib.grading.classroom.exercise_files import find_exercise_files
+from course_lib.grading.classroom.jobs import Plan, Recipe, list_entries, make_plan
+from course_lib.grading.classroom.journal import Journal
+from course_lib.grading.classroom.submissions import find_submissions
+from course_lib.grading.sandbox.sessions import Limits
 from course_lib.paths import REPOSITORY
 
 pytest.importorskip("distributed", reason="pip install distributed")
-from course_lib.grading import cluster
+from course_lib.grading.classroom import cluster
 
 pytestmark = pytest.mark.slow
 
@@ -38,11 +39,11 @@ def _bubblewrap(program):
 
 @pytest.fixture
 def recipe():
-    sources = [found for found in find_sources(REPOSITORY) if found.name == NAME]
-    return classroom.Recipe(tuple(sources), os.urandom(16), Limits())
+    files = [found for found in find_exercise_files(REPOSITORY) if found.name == NAME]
+    return Recipe(tuple(files), os.urandom(16), Limits())
 
 
-def plan(folder, count: int, recipe) -> classroom.Plan:
+def plan(folder, count: int, recipe) -> Plan:
     """A class of correct submissions, no two of them equal."""
     text = (REPOSITORY / "solutions" / f"{NAME}.ipynb").read_text(encoding="utf-8")
     for number in range(count):
@@ -50,7 +51,7 @@ def plan(folder, count: int, recipe) -> classroom.Plan:
         path.parent.mkdir(parents=True)
         path.write_text(text.replace("# Exercise 6", f"# Exercise 6 of {number}", 1))
     found = find_submissions(folder / "class", exercises=[NAME])
-    return classroom.make_plan(found, recipe, classroom.Journal(folder / "verdicts"))
+    return make_plan(found, recipe, Journal(folder / "verdicts"))
 
 
 class Killer(threading.Thread):
@@ -86,7 +87,7 @@ def test_correct_submissions_are_all_right_while_workers_are_killed(tmp_path, re
     keys = [key for key, _ in graded]
     assert len(keys) == len(set(keys)) == COPIES
     assert {(one.earned, one.points) for _, one in graded} == {(FULL, FULL)}
-    entries = classroom.list_entries(made, dict(graded))
+    entries = list_entries(made, dict(graded))
     assert len({entry.student.name for entry in entries}) == COPIES
 
 

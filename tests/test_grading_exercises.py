@@ -6,9 +6,11 @@ import nbformat
 import pytest
 import torch
 
-from course_lib.grading.authoring import load_solution, make_fixture, review, run_solution
-from course_lib.grading.questions import draw_inputs
-from course_lib.grading.releasing import find_solutions, release, review_exercises
+from course_lib.grading.authoring.exercises import make_fixture
+from course_lib.grading.authoring.questions import draw_inputs
+from course_lib.grading.authoring.release import find_solutions, release, review_exercises
+from course_lib.grading.authoring.review import review
+from course_lib.grading.authoring.solutions import load_solution, run_solution
 from course_lib.metrics import psnr
 from course_lib.models.autoencoders import reconstruction_loss
 from course_lib.paths import REPOSITORY
@@ -36,7 +38,7 @@ def test_solutions_pass_and_every_known_mistake_is_rejected_with_its_hint():
     for name, rows in review_exercises(REPOSITORY):
         assert rows, name
         assert [row for row in rows if not row.is_as_expected] == []
-        assert all(row.verdict.hint for row in rows if row.answer != "solution")
+        assert all(row.judgement.hint for row in rows if row.answer != "solution")
 
 
 @pytest.mark.parametrize("solution", SOLUTIONS, ids=by_name)

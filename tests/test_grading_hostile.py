@@ -22,10 +22,12 @@ import psutil
 import pytest
 from sample_exercise import COUNT, LAYER, NAME, PICK, REPOSITORY, SCALE, SLOPE, cells, write_sample
 
-from course_lib.grading.grader import Grader, find_sources, load_assignment
-from course_lib.grading.questions import draw_inputs
-from course_lib.grading.results import VERDICTS, Graded
-from course_lib.grading.sandbox import MAX_TEXT, Limits
+from course_lib.grading.authoring.questions import draw_inputs
+from course_lib.grading.classroom.exercise_files import find_exercise_files, load_key
+from course_lib.grading.classroom.grader import Grader
+from course_lib.grading.classroom.results import VERDICTS, Graded
+from course_lib.grading.sandbox.sessions import Limits
+from course_lib.grading.sandbox.wire import MAX_TEXT
 
 SECRET = b"the instructor's secret, 5d41402abc"
 LIMITS = Limits(cell_seconds=2.5, question_seconds=2, submission_seconds=60)
@@ -101,13 +103,13 @@ def spray(data):
 """
 
 IN_PROCESS = """
-import course_lib.grading.runner as runner
-plain = runner._ask
+from course_lib.grading.sandbox import student_process
+plain = student_process._ask
 def _ask(message, cases, namespace, arrays):
     if message["ask"] != QUESTION:
         return plain(message, cases, namespace, arrays)
     return forge(arrays, message)
-runner._ask = _ask
+student_process._ask = _ask
 import numpy as np
 def outcome(**more):
     usual = {"output": None, "gradients": {"dict": {}}, "changed": {"tuple": []}, "error": ""}
@@ -125,8 +127,8 @@ def forges(reply: str, question: str = "scale", before: str = "pass") -> str:
 NESTED = "x = 0\n    for _ in range({depth}): x = {{'dict': {{'a': x}}}}"
 BUILTINS = """
 import builtins, json, struct
-import course_lib.grading.running, course_lib.grading.values, course_lib.grading.wire
-import course_lib.grading.comparing, course_lib.grading.judging, course_lib.grading.runner as runner
+from course_lib.grading.asking import differences, judgement, outcomes, values
+from course_lib.grading.sandbox import student_process, wire
 """
 HOG = "import mmap, os, time\nhogs = []\n"
 LOOP = """
@@ -255,9 +257,8 @@ ATTACKS = [
     Attack(
         "patched judges",
         in_cell(
-            BUILTINS + "course_lib.grading.judging.judge = lambda *_: None\n"
-            "for module in (course_lib.grading.comparing, course_lib.grading.judging,\n"
-            "               course_lib.grading.running):\n"
+            BUILTINS + "import course_lib.grading\njudgement.judge_outcomes = lambda *_: None\n"
+            "for module in (differences, judgement, outcomes):\n"
             "    module.difference = lambda *_, **__: None\n"
             "course_lib.grading.check = lambda *_: True"
         ),
@@ -265,9 +266,9 @@ ATTACKS = [
     Attack(
         "patched runner",
         in_cell(
-            BUILTINS + "runner.run_cases = lambda kind, answer, cases, *_: ("
-            "[course_lib.grading.running.Outcome(0.0) for case in cases], None)\n"
-            "runner.freeze = course_lib.grading.running.freeze = lambda value: 0"
+            BUILTINS + "student_process.run_cases = lambda kind, answer, cases, *_: ("
+            "[outcomes.Outcome(0.0) for case in cases], None)\n"
+            "student_process.freeze = outcomes.freeze = lambda value: 0"
         ),
     ),
     Attack(
@@ -832,11 +833,11 @@ class Lab:
         for found in self._sockets.values():
             found.setblocking(False)
         write_sample(self._folder)
-        [source] = find_sources(self._folder)
-        self.assignment = load_assignment(source)
+        [source] = find_exercise_files(self._folder)
+        self.key = load_key(source)
         os.environ["COURSE_CANARY"] = "planted"
         try:
-            self.grader = Grader([self.assignment], SECRET, LIMITS)
+            self.grader = Grader([self.key], SECRET, LIMITS)
         finally:
             del os.environ["COURSE_CANARY"]
         time.sleep(0.5)  # the session that Grader tries out ends
@@ -852,7 +853,7 @@ class Lab:
     def _placeholders(self) -> dict[str, str]:
         import torch
 
-        scale = next(found for found in self.assignment.exercise.fixtures if found.id == "scale")
+        scale = next(found for found in self.key.exercise.fixtures if found.id == "scale")
         public = [
             (case.inputs["x"].array.tolist(), case.expected.output.array.tolist())
             for case in scale.cases
@@ -935,7 +936,7 @@ class Lab:
         """What the feedback tells of hidden inputs, of the secret, and of control characters."""
         told = json.dumps(graded.to_json())
         found = [word for word in (SECRET.decode(), "root:x:0") if word in told]
-        for question, seed in hidden_seeds(self.assignment, content):
+        for question, seed in hidden_seeds(self.key, content):
             for inputs in draw_inputs(question, seed):
                 tensors = [value for value in inputs.values() if hasattr(value, "tolist")]
                 numbers = [repr(number)[:9] for x in tensors for number in x.ravel().tolist()]
@@ -949,12 +950,12 @@ class Lab:
         return found
 
 
-def hidden_seeds(assignment, content: bytes):
+def hidden_seeds(key, content: bytes):
     import hashlib
     import hmac
 
     digest = hashlib.sha256(content).hexdigest()
-    for question in assignment.questions:
+    for question in key.questions:
         if question.is_called:
             message = f"{digest}/{question.id}".encode()
             yield question, hmac.new(SECRET, message, "sha256").hexdigest()
@@ -1102,7 +1103,7 @@ def test_the_same_submission_meets_the_same_hidden_inputs_and_another_one_others
 
 
 def hidden_of(lab, content: bytes):
-    for question, seed in hidden_seeds(lab.assignment, content):
+    for question, seed in hidden_seeds(lab.key, content):
         [inputs, *_] = draw_inputs(question, seed)
         yield question.id, inputs["x"].tolist()
 

@@ -11,10 +11,14 @@ from html.parser import HTMLParser
 import pytest
 
 from course_lib.errors import CourseError
-from course_lib.grading import pages
-from course_lib.grading.pages import clean
-from course_lib.grading.reports import Mark, reaches, read_marks, summary_table, write_reports
-from course_lib.grading.results import VERDICTS, Entry, Graded, QuestionResult, Student
+from course_lib.grading.classroom.results import VERDICTS, Entry, Graded, QuestionResult, Student
+from course_lib.grading.reports import pages
+from course_lib.grading.reports.folder import reaches, write_reports
+from course_lib.grading.reports.marks import read_marks
+from course_lib.grading.reports.scores import Mark
+from course_lib.grading.reports.student_page import feedback_page
+from course_lib.grading.reports.summary import summary_table
+from course_lib.grading.sandbox.hostile_text import clean
 
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=y>\"'><h1 class='x'>&amp;",
@@ -161,7 +165,7 @@ def all_pages(folder) -> dict[str, str]:
 
 
 def feedback(graded, name="ada", marks=None, **more) -> Outline:
-    return Outline(pages.feedback_page(name, [entry(name, graded, **more)], marks or {}))
+    return Outline(feedback_page(name, [entry(name, graded, **more)], marks or {}))
 
 
 # ---------------------------------------------------------------------------- tables
@@ -344,7 +348,7 @@ def test_who_takes_the_name_that_another_one_would_get_gets_no_other_marks(tmp_p
 def test_clean_text_is_what_it_looks_like():
     assert clean("a\u202eb\x00c\ud800\ufeffd\u200b") == "abcd"
     assert clean("a\r\nb\u2028c\td") == "a b c d"
-    assert clean("a\r\n\n\n\nb\x1b", lines=True) == "a\n\nb"
+    assert clean("a\r\n\n\n\nb\x1b", layout="lines") == "a\n\nb"
     assert clean("x" * 9, 5) == "xxxx…"
     assert len(clean("Z" + "\u0301" * 200)) <= 4
     assert clean("Łukasz Müller 李 👩\u200d🔬") == "Łukasz Müller 李 👩\u200d🔬"
@@ -602,11 +606,11 @@ def test_feedback_says_what_works_first_and_then_what_to_look_at():
 
 
 def test_verdicts_are_said_in_words():
-    assert set(VERDICTS) == set(pages._WORDS)
+    assert set(VERDICTS) == set(pages.WORDS)
     text = feedback(one_of_each()).text
     for verdict in VERDICTS:
         if verdict not in ("PASS", "UNREADABLE"):
-            assert pages._WORDS[verdict] in text
+            assert pages.WORDS[verdict] in text
     assert "INFRA" not in text
 
 
@@ -727,8 +731,9 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("colours", [pages.LIGHT, pages.DARK])
-def test_text_has_the_contrast_of_wcag_aa(colours):
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_has_the_contrast_of_wcag_aa(scheme):
+    colours = dict(re.findall(r"--(\w+): (#\w{6});", pages.CSS.split("@media")[scheme]))
     for ink in ("ink", "soft", "good", "bad", "other"):
         for paper in ("page", "card", "hint"):
             dark, light = sorted(luminance(colours[name]) for name in (ink, paper))

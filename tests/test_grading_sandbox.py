@@ -26,20 +26,15 @@ from hypothesis.extra import numpy as arrays_of
 from sample_exercise import REPOSITORY, cells, write_sample
 from test_grading_hostile import LIMITS, POINTS, submission
 
-from course_lib.grading import sandbox as sandbox_module
-from course_lib.grading.comparing import difference
-from course_lib.grading.grader import Grader, find_sources, load_assignment
-from course_lib.grading.sandbox import (
-    SCRATCH,
-    Ended,
-    InfrastructureError,
-    Limits,
-    Sandbox,
-    SandboxError,
-    Session,
-)
-from course_lib.grading.values import Tensor, freeze, pack, unpack
-from course_lib.grading.wire import (
+from course_lib.grading.asking.differences import difference
+from course_lib.grading.asking.values import Tensor, freeze, pack, unpack
+from course_lib.grading.classroom import marking
+from course_lib.grading.classroom.exercise_files import find_exercise_files, load_key
+from course_lib.grading.classroom.grader import Grader
+from course_lib.grading.sandbox import bubblewrap
+from course_lib.grading.sandbox.bubblewrap import SCRATCH, SandboxError
+from course_lib.grading.sandbox.sessions import Ended, InfrastructureError, Limits, Sandbox, Session
+from course_lib.grading.sandbox.wire import (
     MAX_ARRAY_BYTES,
     MAX_HEADER_BYTES,
     Closed,
@@ -59,19 +54,19 @@ def _bubblewrap(request):
 
 
 @pytest.fixture(scope="module")
-def assignment(tmp_path_factory):
-    return make_assignment(tmp_path_factory.mktemp("sample"))
+def key(tmp_path_factory):
+    return make_key(tmp_path_factory.mktemp("sample"))
 
 
-def make_assignment(folder: Path, sample_cells: list | None = None):
+def make_key(folder: Path, sample_cells: list | None = None):
     write_sample(folder, sample_cells)
-    [source] = find_sources(folder)
-    return load_assignment(source)
+    [source] = find_exercise_files(folder)
+    return load_key(source)
 
 
 @pytest.fixture(scope="module")
-def grader(assignment):
-    with Grader([assignment], b"secret", LIMITS) as made:
+def grader(key):
+    with Grader([key], b"secret", LIMITS) as made:
         yield made
 
 
@@ -407,7 +402,7 @@ def _waiting(box) -> set[int]:
 def test_a_grader_that_is_killed_leaves_nothing_alive(tmp_path):
     program = """
 import sys
-from course_lib.grading.sandbox import Sandbox
+from course_lib.grading.sandbox.sessions import Sandbox
 box = Sandbox(preload=())
 session = box.session()
 print("ready", flush=True)
@@ -453,8 +448,8 @@ def _kill(box: Sandbox) -> int:
     return len(inside)
 
 
-def test_a_sandbox_that_cannot_be_made_again_is_no_zero(assignment, monkeypatch):
-    with Grader([assignment], b"secret", LIMITS) as made:
+def test_a_sandbox_that_cannot_be_made_again_is_no_zero(key, monkeypatch):
+    with Grader([key], b"secret", LIMITS) as made:
         _kill(made._sandbox)
         monkeypatch.setenv("PATH", "")
         graded = made.grade(submission())
@@ -468,18 +463,18 @@ def test_a_sandbox_that_cannot_be_made_again_is_no_zero(assignment, monkeypatch)
 
 
 @pytest.fixture(scope="module")
-def assignment_of_this_machine(tmp_path_factory):
+def key_of_this_machine(tmp_path_factory):
     """Its given cell runs here, but not in a sandbox."""
     folder = tmp_path_factory.mktemp("here")
     (folder / "data").write_text("data")
     sample_cells = cells()
     given = next(cell for cell in sample_cells if cell.id == "given")
     given.source += f"\nopen({str(folder / 'data')!r}).close()"
-    return make_assignment(folder, sample_cells)
+    return make_key(folder, sample_cells)
 
 
-def test_a_given_cell_that_fails_by_itself_is_no_zero(assignment_of_this_machine):
-    with Grader([assignment_of_this_machine], b"secret", LIMITS) as made:
+def test_a_given_cell_that_fails_by_itself_is_no_zero(key_of_this_machine):
+    with Grader([key_of_this_machine], b"secret", LIMITS) as made:
         graded = made.grade(submission())
     assert {found.verdict for found in graded.questions} == {"INFRA_ERROR", "BY_HAND"}
     assert "the course's cell `given`: FileNotFoundError" in graded.questions[0].message
@@ -495,11 +490,11 @@ def test_a_given_cell_that_the_student_broke_is_the_students(grader):
     assert any("the course's cell `given`" in error for error in graded.cell_errors)
 
 
-def test_a_reference_that_raises_is_no_zero(assignment):
+def test_a_reference_that_raises_is_no_zero(key):
     def broken(x, factor):
         raise RuntimeError("out of order")
 
-    spoiled = replace(assignment, answers=assignment.answers | {"scale": broken})
+    spoiled = replace(key, answers=key.answers | {"scale": broken})
     with Grader([spoiled], b"secret", LIMITS) as made:
         graded = made.grade(submission())
     assert {found.verdict for found in graded.questions} == {"INFRA_ERROR", "BY_HAND"}
@@ -507,14 +502,12 @@ def test_a_reference_that_raises_is_no_zero(assignment):
 
 
 def test_a_judge_that_stumbles_spoils_no_other_question_and_gives_no_zero(grader, monkeypatch):
-    from course_lib.grading import grader as grader_module
-
-    judge = grader_module.judge
+    judge = marking.judge_outcomes
 
     def stumble(fixture, outcomes):
         return judge(fixture, outcomes) if fixture.id != "slope" else 1 / 0
 
-    monkeypatch.setattr(grader_module, "judge", stumble)
+    monkeypatch.setattr(marking, "judge_outcomes", stumble)
     graded = grader.grade(submission())
     verdicts = {found.question: found.verdict for found in graded.questions}
     assert verdicts.pop("slope") == "INFRA_ERROR"
@@ -617,8 +610,8 @@ def refusing_bwrap(tmp_path, monkeypatch):
 def test_a_sandbox_that_is_refused_says_why_and_what_to_do(
     settings, is_container, words, refusing_bwrap, monkeypatch
 ):
-    monkeypatch.setattr(sandbox_module, "_read", lambda path: settings.get(Path(path).name, ""))
-    monkeypatch.setattr(sandbox_module, "_is_container", lambda: is_container)
+    monkeypatch.setattr(bubblewrap, "_read", lambda path: settings.get(Path(path).name, ""))
+    monkeypatch.setattr(bubblewrap, "_is_container", lambda: is_container)
     with pytest.raises(SandboxError) as caught:
         Sandbox()
     assert all(word in str(caught.value) for word in ["setting up uid map", *words])
@@ -641,7 +634,7 @@ def test_what_is_preloaded_and_missing_is_named():
 def test_other_systems_are_told_what_to_use(system, release, words, monkeypatch):
     monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setattr(platform, "release", lambda: release)
-    monkeypatch.setattr(sandbox_module.sys, "platform", system.lower())
+    monkeypatch.setattr(bubblewrap.sys, "platform", system.lower())
     if system == "Windows":
         monkeypatch.delattr(os, "fork")
     with pytest.raises(SandboxError, match=words):
@@ -649,10 +642,10 @@ def test_other_systems_are_told_what_to_use(system, release, words, monkeypatch)
 
 
 @pytest.mark.slow
-def test_without_a_sandbox_verdicts_say_so(assignment, monkeypatch):
+def test_without_a_sandbox_verdicts_say_so(key, monkeypatch):
     monkeypatch.setenv("PATH", "")
     others = set(descendants())
-    with Grader([assignment], b"secret", LIMITS, unsafe=True) as made:
+    with Grader([key], b"secret", LIMITS, unsafe=True) as made:
         graded = made.grade(submission())
         loop = made.grade(submission(scale="while True:\n    pass"))
         waiting = set(descendants()) - others
@@ -672,11 +665,11 @@ def test_in_a_sandbox_verdicts_say_so(grader):
 AS_A_USER = """
 import json, os, sys
 from pathlib import Path
-from course_lib.grading.grader import Grader, find_sources, load_assignment
-from course_lib.grading.sandbox import Limits, Sandbox
+from course_lib.grading.classroom.grader import Grader, find_exercise_files, load_key
+from course_lib.grading.sandbox.sessions import Limits, Sandbox
 folder, hidden, content = map(Path, sys.argv[1:])
-[source] = find_sources(folder)
-with Grader([load_assignment(source)], b"secret", Limits(question_seconds=5)) as grader:
+[source] = find_exercise_files(folder)
+with Grader([load_key(source)], b"secret", Limits(question_seconds=5)) as grader:
     graded = grader.grade(content.read_bytes())
 told = []
 with Sandbox(preload=(), hidden=[hidden]) as sandbox:
@@ -690,7 +683,7 @@ print(json.dumps({"uid": os.getuid(), "earned": graded.earned, "told": told}))
 
 
 @pytest.mark.slow
-def test_an_ordinary_user_grades_and_what_is_hidden_stays_empty(assignment):
+def test_an_ordinary_user_grades_and_what_is_hidden_stays_empty(key):
     """Root becomes one for this, where Python may lie in a folder that only root can enter."""
     folder = Path(tempfile.mkdtemp(prefix="course-user-"))
     try:

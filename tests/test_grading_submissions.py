@@ -2,6 +2,7 @@
 
 import io
 import os
+import random
 import struct
 import time
 import zipfile
@@ -10,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.grading import submissions
-from course_lib.grading.results import Student
-from course_lib.grading.submissions import (
+from course_lib.grading.classroom import archives, submissions
+from course_lib.grading.classroom.results import Student
+from course_lib.grading.classroom.submissions import (
     Submission,
     SubmissionError,
     choose,
@@ -247,7 +248,7 @@ def test_a_folder_that_may_not_be_read_is_listed(tmp_path, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return scan(folder)
 
-    monkeypatch.setattr("course_lib.grading.submissions.os.scandir", refuse)
+    monkeypatch.setattr("course_lib.grading.classroom.submissions.os.scandir", refuse)
     ada, bob = find(tmp_path)
     assert bob.student == Student("bob") and not ada.problem
     assert "cannot be opened: Permission denied" in bob.problem
@@ -345,7 +346,7 @@ def test_members_that_share_their_data_are_counted_each(tmp_path):
 
 
 def test_the_sum_of_an_archives_members_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(submissions, "MAX_TOTAL_BYTES", 2500)
+    monkeypatch.setattr(archives, "MAX_TOTAL_BYTES", 2500)
     content = make_zip({f"{index}.ipynb": os.urandom(1000) for index in range(3)})
     put(tmp_path, "class/bob.zip", content=content)
     put(tmp_path, "class/carl.ipynb")
@@ -354,30 +355,32 @@ def test_the_sum_of_an_archives_members_is_bounded(tmp_path, monkeypatch):
 
 
 def test_the_sum_counts_what_nested_archives_hold(tmp_path, monkeypatch):
-    inner = make_zip(dict.fromkeys([f"{index}.ipynb" for index in range(50)], os.urandom(300)))
+    inner = make_zip(
+        dict.fromkeys([f"{index}.ipynb" for index in range(50)], random.Random(6).randbytes(300))
+    )
     outer = make_zip({"inner.zip": inner})
     put(tmp_path, "class.zip", content=make_zip({"bob.zip": outer, "carl.ipynb": b"{}"}))
     ratio = len(inner) // len(outer)  # of each archive by itself at most
-    monkeypatch.setattr(submissions, "MIN_SUSPECT_BYTES", 1000)
-    monkeypatch.setattr(submissions, "MAX_RATIO", 3 * ratio)
+    monkeypatch.setattr(archives, "MIN_SUSPECT_BYTES", 1000)
+    monkeypatch.setattr(archives, "MAX_RATIO", 3 * ratio)
     assert len(find(tmp_path / "class.zip")) == 51
-    monkeypatch.setattr(submissions, "MAX_RATIO", ratio + 3)
+    monkeypatch.setattr(archives, "MAX_RATIO", ratio + 3)
     bob, carl = find(tmp_path / "class.zip")
     assert bob.file == "class.zip/bob.zip" and "unpacks to" in bob.problem
     assert not carl.problem
 
 
 def test_the_number_of_members_and_notebooks_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(submissions, "MAX_MEMBERS", 20)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 20)
     many = make_zip({f"{index}.txt": b"" for index in range(21)} | {ONE: b"{}"})
     assert "has 22 members; expected at most 20" in problem_of(tmp_path, many)
-    monkeypatch.setattr(submissions, "MAX_NOTEBOOKS", 5)
+    monkeypatch.setattr(archives, "MAX_NOTEBOOKS", 5)
     many = make_zip({f"{index}.ipynb": b"" for index in range(6)})
     assert "more than 5 notebooks" in problem_of(tmp_path, many)
 
 
 def test_a_large_table_of_contents_is_not_even_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(submissions, "MAX_DIRECTORY_BYTES", 2000)
+    monkeypatch.setattr(archives, "MAX_DIRECTORY_BYTES", 2000)
     many = make_zip({f"{index}.txt": b"" for index in range(100)})
     put(tmp_path, "class/bob.zip", content=many)
     put(tmp_path, "class/carl.ipynb")

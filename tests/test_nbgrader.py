@@ -16,8 +16,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_lib.grading.authoring import load_solution
-from course_lib.grading.releasing import find_solutions
+from course_lib.grading.authoring.release import find_solutions
+from course_lib.grading.authoring.solutions import load_solution
 from course_lib.paths import REPOSITORY
 
 pytestmark = pytest.mark.slow

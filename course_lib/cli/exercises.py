@@ -26,9 +26,9 @@ def add_commands(commands) -> None:
 
 
 def _progress(options) -> int:
-    from course_lib.grading.progress import find_exercises, read_progress
+    from course_lib.grading.asking.progress import exercises_folder, read_progress
 
-    for exercise, solved in read_progress(find_exercises()):
+    for exercise, solved in read_progress(exercises_folder()):
         checked = [question for question in exercise.fixtures if question.kind != "written"]
         points = sum(question.points for question in checked if solved[question.id])
         total = sum(question.points for question in checked)
@@ -46,7 +46,8 @@ def _progress(options) -> int:
 def _release(options) -> int:
     from pathlib import Path
 
-    from course_lib.grading.releasing import bundle, release
+    from course_lib.grading.authoring.bundle import bundle
+    from course_lib.grading.authoring.release import release
     from course_lib.paths import REPOSITORY
 
     if options.out:
@@ -66,7 +67,7 @@ def _release(options) -> int:
 
 
 def _questions(options) -> int:
-    from course_lib.grading.releasing import review_exercises
+    from course_lib.grading.authoring.release import review_exercises
     from course_lib.paths import REPOSITORY
 
     if options.grade:
@@ -75,7 +76,7 @@ def _questions(options) -> int:
     for name, rows in review_exercises(REPOSITORY, options.names):
         print(name)
         for row in rows:
-            result = row.verdict.hint or row.verdict.message or "passed"
+            result = row.judgement.hint or row.judgement.message or "passed"
             failures += not row.is_as_expected
             mark = "✓" if row.is_as_expected else "✗"
             print(f"  {mark} {row.question:16} {row.answer:28} {result}")
@@ -85,18 +86,19 @@ def _questions(options) -> int:
 def _rehearse(options) -> int:
     import secrets
 
-    from course_lib.grading.grader import Grader, find_sources, load_assignment
-    from course_lib.grading.rehearsal import rehearse
+    from course_lib.grading.classroom.exercise_files import find_exercise_files, load_key
+    from course_lib.grading.classroom.grader import Grader
+    from course_lib.grading.classroom.rehearsal import rehearse
     from course_lib.paths import REPOSITORY
 
-    sources = {source.name: source for source in find_sources(REPOSITORY)}
+    sources = {source.name: source for source in find_exercise_files(REPOSITORY)}
     unknown = sorted(set(options.names) - set(sources))
     if unknown or not all(source.has_answers for source in sources.values()):
         what = f"No solution {', '.join(unknown)}" if unknown else "No solutions here"
         raise CourseError(f"{what}; expected one of: {', '.join(sources)}, in a full clone.")
     wanted = [source for name, source in sources.items() if name in (options.names or sources)]
     failures = 0
-    with Grader([load_assignment(source) for source in wanted], secrets.token_bytes()) as grader:
+    with Grader([load_key(source) for source in wanted], secrets.token_bytes()) as grader:
         for source in wanted:
             print(source.name)
             for row in rehearse(source, grader):

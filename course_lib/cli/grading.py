@@ -50,10 +50,11 @@ def _grade(options) -> int:
 
     from tqdm.auto import tqdm
 
-    from course_lib.grading import classroom, reports
-    from course_lib.grading.grader import find_sources
-    from course_lib.grading.sandbox import Limits
-    from course_lib.grading.submissions import find_submissions
+    from course_lib.grading.classroom import jobs, journal
+    from course_lib.grading.classroom.exercise_files import find_exercise_files
+    from course_lib.grading.classroom.submissions import find_submissions
+    from course_lib.grading.reports import folder as reports
+    from course_lib.grading.sandbox.sessions import Limits
     from course_lib.paths import REPOSITORY
 
     shard = _read_shard(options.shard)
@@ -62,11 +63,11 @@ def _grade(options) -> int:
     if options.workers is not None and options.workers < 1:
         raise CourseError(f"Got --workers {options.workers}; expected at least 1.")
     out, handed_in = Path(options.out).absolute(), Path(options.submissions).absolute()
-    sources = find_sources(REPOSITORY, options.public)
+    sources = find_exercise_files(REPOSITORY, options.public)
     has_answers = all(source.has_answers for source in sources)
     found = find_submissions(handed_in, options.student, [source.name for source in sources])
-    recipe = classroom.Recipe(
-        sources=tuple(sources),
+    recipe = jobs.Recipe(
+        exercises=tuple(sources),
         secret=_secret(options, out) if has_answers else b"",
         limits=Limits(
             cell_seconds=options.cell_seconds,
@@ -74,16 +75,16 @@ def _grade(options) -> int:
             memory_bytes=int(options.memory * 2**30),
         ),
         unsafe=options.unsafe,
-        hidden=(out, handed_in, *classroom.not_for_students(REPOSITORY)),
+        hidden=(out, handed_in, *jobs.not_for_students(REPOSITORY)),
     )
-    journal = classroom.Journal(out / classroom.VERDICTS)
-    plan = classroom.make_plan(found, recipe, journal, options.exercise or (), shard)
+    kept = journal.Journal(out / journal.VERDICTS_FOLDER)
+    plan = jobs.make_plan(found, recipe, kept, options.exercise or (), shard)
     verdicts = dict(plan.verdicts)
     with _graded(plan, recipe, options) as results:
         for key, graded in tqdm(results, total=len(plan.jobs), unit="notebook", disable=None):
-            journal.put(key, graded)
+            kept.put(key, graded)
             verdicts[key] = graded
-    entries = classroom.list_entries(plan, verdicts)
+    entries = jobs.list_entries(plan, verdicts)
     if not entries and shard == (1, 1):
         raise CourseError(f"Nothing in {options.submissions} is of the exercise that you named.")
     written = reports.write_reports(entries, out)
@@ -93,13 +94,13 @@ def _grade(options) -> int:
 @contextlib.contextmanager
 def _graded(plan, recipe, options):
     """The verdicts as they come, from here or from workers."""
-    from course_lib.grading.classroom import grade_here
+    from course_lib.grading.classroom.jobs import grade_here
 
     if not plan.jobs or (options.workers in (None, 1) and options.scheduler is None):
         yield grade_here(plan.jobs, recipe)
         return
     try:
-        from course_lib.grading import cluster
+        from course_lib.grading.classroom import cluster
     except ImportError as error:
         raise CourseError(
             f"{error.name} is not installed, which several workers need. Install it: pip install "
@@ -112,8 +113,8 @@ def _graded(plan, recipe, options):
 def _report_grades(entries, plan, written, options) -> int:
     from pathlib import Path
 
-    from course_lib.grading import reports
-    from course_lib.grading.pages import is_unreadable
+    from course_lib.grading.reports import folder as reports
+    from course_lib.grading.reports.scores import is_unreadable
 
     if len({entry.student for entry in entries}) == 1:
         for entry in entries:
@@ -141,7 +142,7 @@ def _report_grades(entries, plan, written, options) -> int:
 
 
 def _show_grades(entry) -> None:
-    from course_lib.grading.pages import clean
+    from course_lib.grading.sandbox.hostile_text import clean
 
     graded = entry.graded
     remark = "" if graded.has_hidden_cases else " (public cases only: feedback, no marks)"
@@ -169,6 +170,6 @@ def _read_shard(text: str) -> tuple[int, int]:
 def _secret(options, out) -> bytes:
     from pathlib import Path
 
-    from course_lib.grading.classroom import SECRET, read_secret
+    from course_lib.grading.classroom.journal import SECRET, read_secret
 
     return read_secret(Path(options.secret) if options.secret else out / SECRET)

@@ -1,6 +1,18 @@
-"""Exercises that check themselves: authoring, fixtures, and `check` for the notebooks."""
+"""Exercises that check themselves: `check` in the notebooks, and grading behind it.
 
-from course_lib.grading.checking import UnknownQuestion, WrongAnswer, check
-from course_lib.grading.fixtures import CheckError, FixtureError
+Five rooms. Each leans on those above it and on no other; `course_lib.errors` and `course_lib.paths`
+are all that any of them needs of the course.
+
+    asking      what a student's notebook touches: `check`, fixtures, the judgement of one answer
+    authoring   from solutions and questions to exercises, fixtures and the students' bundle
+    sandbox     running students' code where it can do no harm; leans on asking alone
+    classroom   submissions, their examination, and the verdicts of a class
+    reports     pages, gradebooks and marks from these verdicts; leans on classroom and sandbox
+
+What students import is ``from course_lib.grading import check``, which loads asking and no more.
+"""
+
+from course_lib.grading.asking.check import UnknownQuestion, WrongAnswer, check
+from course_lib.grading.asking.fixtures import CheckError, FixtureError
 
 __all__ = ["CheckError", "FixtureError", "UnknownQuestion", "WrongAnswer", "check"]

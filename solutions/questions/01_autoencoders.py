@@ -1,9 +1,21 @@
 """Questions of exercise 1, and the wrong answers that students give."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
-from course_lib.grading.questions import KnownMistake, Question, normal, uniform
+from course_lib.grading.authoring.mistakes import (
+    cases,
+    mean_for_sum,
+    no_gradient,
+    normal,
+    off_by,
+    one_step_wrong,
+    uniform,
+    without_graph,
+)
+from course_lib.grading.authoring.questions import KnownMistake, Question
 
 # ------------------------------------------------------------------------------ inputs
 
@@ -65,11 +77,44 @@ def given_module(batch, num_values, num_codes):
 
 # ---------------------------------------------------------------------------- mistakes
 
+# Right answers, in which one step can be replaced by a wrong one.
 
-def split(image, size):
-    """(3, rows, size, columns, size)"""
+
+def unchanged(a):
+    return a
+
+
+def cut(image, size, *, order=(1, 3, 0, 2, 4)):
     _, height, width = image.shape
-    return image.reshape(3, height // size, size, width // size, size)
+    pieces = image.reshape(3, height // size, size, width // size, size)
+    return pieces.permute(order).reshape(-1, 3 * size * size)
+
+
+def join(patches, size, height, width, *, turned=False, order=(2, 0, 3, 1, 4)):
+    rows, columns = height // size, width // size
+    grid = (columns, rows) if turned else (rows, columns)
+    pieces = patches.reshape(*grid, 3, size, size)
+    return pieces.permute(order).reshape(3, height, width)
+
+
+def encode(x, W, b, *, product=lambda x, W: x @ W.T, activation=torch.sigmoid):
+    return activation(product(x, W) + b)
+
+
+def loss(x, x_hat, *, of_a_patch=lambda d: d.square().sum(dim=1), over_batch=torch.mean):
+    return over_batch(of_a_patch(x - x_hat))
+
+
+def psnr(loss, num_values, *, peak=1, mse=torch.div, log=torch.log10, factor=10):
+    return factor * log(peak**2 / mse(loss, num_values))
+
+
+def slope(a):
+    return torch.sigmoid(a) * (1 - torch.sigmoid(a))
+
+
+def gradient(a, x, *, slope=slope):
+    return 2 * (torch.sigmoid(a) - x) * slope(a)
 
 
 def autoencoder(forward):
@@ -94,17 +139,9 @@ class OneLayer(nn.Module):
         return torch.sigmoid(self.encoder(x)) @ self.encoder.weight
 
 
-def tied(
-    x, W, b, b_out, *, code=lambda y: y, decoder=lambda W: W, reduce=lambda e: e.sum(1).mean()
-):
-    """The right answer, in which one step can be replaced by a wrong one."""
-    y = code(torch.sigmoid(x @ W.T + b))
-    return reduce((x - (y @ decoder(W) + b_out)).square())
-
-
-def tied_without_graph(x, W, b, b_out):
-    with torch.no_grad():
-        return tied(x, W, b, b_out)
+def tied(x, W, b, b_out, *, code=unchanged, decoder=unchanged):
+    y = code(encode(x, W, b))
+    return loss(x, y @ decoder(W) + b_out)
 
 
 # --------------------------------------------------------------------------- questions
@@ -115,7 +152,7 @@ QUESTIONS = (
         title="Cut a picture into patches",
         points=3,
         kind="function",
-        inputs=(image_and_size(4, 6, 2), image_and_size(6, 3, 3), image_and_size(4, 8, 4)),
+        inputs=cases(image_and_size, (4, 6, 2), (6, 3, 3), (4, 8, 4)),
         mistakes=(
             KnownMistake(
                 "plain-reshape",
@@ -127,26 +164,20 @@ QUESTIONS = (
             ),
             KnownMistake(
                 "columns-first",
-                lambda image, size: (
-                    split(image, size).permute(3, 1, 0, 2, 4).reshape(-1, 3 * size * size)
-                ),
+                one_step_wrong(cut, order=(3, 1, 0, 2, 4)),
                 "Your patches come down the columns. Reading order goes along the rows: the axis "
                 "of rows stands before the axis of columns.",
             ),
             KnownMistake(
                 "channels-last",
-                lambda image, size: (
-                    split(image, size).permute(1, 3, 2, 4, 0).reshape(-1, 3 * size * size)
-                ),
+                one_step_wrong(cut, order=(1, 3, 2, 4, 0)),
                 "Within a patch you list red, green and blue pixel by pixel. All red values come "
                 "first, then all green, then all blue: the axis of channels stands before those "
                 "of the pixels.",
             ),
             KnownMistake(
                 "pixels-transposed",
-                lambda image, size: (
-                    split(image, size).permute(1, 3, 0, 4, 2).reshape(-1, 3 * size * size)
-                ),
+                one_step_wrong(cut, order=(1, 3, 0, 4, 2)),
                 "Each patch lies on its side: within it, the axis of lines stands before the axis "
                 "along a line.",
             ),
@@ -163,11 +194,7 @@ QUESTIONS = (
         title="Put the patches together again",
         points=2,
         kind="function",
-        inputs=(
-            patches_and_shape(4, 6, 2),
-            patches_and_shape(6, 3, 3),
-            patches_and_shape(4, 8, 4),
-        ),
+        inputs=cases(patches_and_shape, (4, 6, 2), (6, 3, 3), (4, 8, 4)),
         mistakes=(
             KnownMistake(
                 "plain-reshape",
@@ -178,21 +205,13 @@ QUESTIONS = (
             ),
             KnownMistake(
                 "rows-and-columns-exchanged",
-                lambda patches, size, height, width: (
-                    patches.reshape(width // size, height // size, 3, size, size)
-                    .permute(2, 1, 3, 0, 4)
-                    .reshape(3, height, width)
-                ),
+                one_step_wrong(join, turned=True, order=(2, 1, 3, 0, 4)),
                 "You lay the patches down the columns. There are height // size rows of patches, "
                 "and they come one row after the other.",
             ),
             KnownMistake(
                 "same-permute-again",
-                lambda patches, size, height, width: (
-                    patches.reshape(height // size, width // size, 3, size, size)
-                    .permute(1, 3, 0, 2, 4)
-                    .reshape(3, height, width)
-                ),
+                one_step_wrong(join, order=(1, 3, 0, 2, 4)),
                 "The permutation that cuts does not undo itself. Write above each axis where it "
                 "is and where it must go: (rows, columns, 3, size, size) to "
                 "(3, rows, size, columns, size).",
@@ -204,15 +223,11 @@ QUESTIONS = (
         title="Encode a batch of patches",
         points=2,
         kind="function",
-        inputs=(
-            batch_and_weights(5, 12, 4),
-            batch_and_weights(1, 6, 6),
-            batch_and_weights(3, 4, 8, scale=20),
-        ),
+        inputs=cases(batch_and_weights, (5, 12, 4), (1, 6, 6), (3, 4, 8, 20)),
         mistakes=(
             KnownMistake(
                 "weights-not-transposed",
-                lambda x, W, b: torch.sigmoid(x @ W + b),
+                one_step_wrong(encode, product=torch.matmul),
                 "W has one row for each number of the code: (m, n). Your patches are rows, (B, n), "
                 "so the product that fits is x @ W.T, of shape (B, m).",
             ),
@@ -224,17 +239,17 @@ QUESTIONS = (
             ),
             KnownMistake(
                 "no-bias",
-                lambda x, W, b: torch.sigmoid(x @ W.T),
+                lambda x, W, b: encode(x, W, 0),
                 "The bias b is missing: one number that is added to each of the m sums.",
             ),
             KnownMistake(
                 "no-activation",
-                lambda x, W, b: x @ W.T + b,
+                one_step_wrong(encode, activation=unchanged),
                 "These are the sums before the activation. Every number of a code lies in (0, 1).",
             ),
             KnownMistake(
                 "bias-outside",
-                lambda x, W, b: torch.sigmoid(x @ W.T) + b,
+                lambda x, W, b: encode(x, W, 0) + b,
                 "The bias belongs inside the sigmoid, where it moves the point at which a unit "
                 "switches.",
             ),
@@ -245,7 +260,7 @@ QUESTIONS = (
             ),
             KnownMistake(
                 "softmax",
-                lambda x, W, b: torch.softmax(x @ W.T + b, dim=1),
+                one_step_wrong(encode, activation=partial(torch.softmax, dim=1)),
                 "softmax makes the numbers of a code share a sum of 1. The sigmoid treats each "
                 "number alone.",
             ),
@@ -256,34 +271,35 @@ QUESTIONS = (
         title="The loss",
         points=2,
         kind="function",
-        inputs=(two_batches(5, 12), two_batches(1, 6), two_batches(6, 3)),
+        inputs=cases(two_batches, (5, 12), (1, 6), (6, 3)),
         mistakes=(
-            KnownMistake(
-                "mean-of-all",
-                lambda x, x_hat: (x - x_hat).square().mean(),
+            mean_for_sum(
+                loss,
+                lambda x, x_hat: x.shape[1],
                 "You averaged over the values of a patch too. ‖x − x'‖² is their sum; only over "
                 "the batch do you take the mean.",
+                name="mean-of-all",
             ),
             KnownMistake(
                 "sum-of-all",
-                lambda x, x_hat: (x - x_hat).square().sum(),
+                one_step_wrong(loss, over_batch=torch.sum),
                 "You summed over the batch too, so twice the batch would give twice the loss. Sum "
                 "over the values of a patch, then take the mean over the patches.",
             ),
             KnownMistake(
                 "norm-not-squared",
-                lambda x, x_hat: (x - x_hat).norm(dim=1).mean(),
+                one_step_wrong(loss, of_a_patch=lambda d: d.norm(dim=1)),
                 "norm takes a square root; the loss is the squared norm. The root would make "
                 "patches with large errors count less.",
             ),
             KnownMistake(
                 "absolute",
-                lambda x, x_hat: (x - x_hat).abs().sum(dim=1).mean(),
+                one_step_wrong(loss, of_a_patch=lambda d: d.abs().sum(dim=1)),
                 "These are absolute differences; the norm ‖·‖² squares them.",
             ),
             KnownMistake(
                 "wrong-axis",
-                lambda x, x_hat: (x - x_hat).square().sum(dim=0).mean(),
+                one_step_wrong(loss, of_a_patch=lambda d: d.square().sum(dim=0)),
                 "You summed along the batch. Axis 0 counts the patches, axis 1 the values of one.",
             ),
         ),
@@ -293,34 +309,34 @@ QUESTIONS = (
         title="From the loss to decibels",
         points=2,
         kind="function",
-        inputs=(loss_and_size(192), loss_and_size(12)),
+        inputs=cases(loss_and_size, (192,), (12,)),
         mistakes=(
             KnownMistake(
                 "loss-for-mse",
-                lambda loss, num_values: 10 * torch.log10(1 / loss),
+                one_step_wrong(psnr, mse=lambda loss, num_values: loss),
                 "PSNR wants the mean squared error of one value; the loss is the sum over the "
                 "num_values values of a patch.",
             ),
             KnownMistake(
                 "peak-255",
-                lambda loss, num_values: 10 * torch.log10(255**2 * num_values / loss),
+                one_step_wrong(psnr, peak=255),
                 "Your peak is 255, but these values lie in [0, 1], so the peak is 1. Peak and "
                 "error must be on the same scale; yours comes out 48 dB too high.",
             ),
             KnownMistake(
                 "natural-logarithm",
-                lambda loss, num_values: 10 * torch.log(num_values / loss),
+                one_step_wrong(psnr, log=torch.log),
                 "Decibels are ten times the logarithm to base 10: torch.log10, not torch.log.",
             ),
             KnownMistake(
                 "factor-20",
-                lambda loss, num_values: 20 * torch.log10(num_values / loss),
+                one_step_wrong(psnr, factor=20),
                 "The factor 20 goes with amplitudes, such as the root of the mean squared error. "
                 "With the mean squared error itself it is 10.",
             ),
             KnownMistake(
                 "upside-down",
-                lambda loss, num_values: 10 * torch.log10(loss / num_values),
+                off_by(psnr, -1),
                 "The sign is wrong: a smaller error must give a larger PSNR. The peak stands "
                 "above the line, the error below.",
             ),
@@ -337,35 +353,30 @@ QUESTIONS = (
         mistakes=(
             KnownMistake(
                 "no-slope",
-                lambda a, x: 2 * (torch.sigmoid(a) - x),
+                one_step_wrong(gradient, slope=torch.ones_like),
                 "That is the gradient with respect to the pixel x'. The chain rule takes it on to "
                 "a: multiply by the slope σ'(a).",
             ),
             KnownMistake(
                 "no-factor-two",
-                lambda a, x: (torch.sigmoid(a) - x) * torch.sigmoid(a) * (1 - torch.sigmoid(a)),
+                off_by(gradient, 1 / 2),
                 "The derivative of a square brings down a factor 2.",
             ),
             KnownMistake(
                 "wrong-sign",
-                lambda a, x: 2 * (x - torch.sigmoid(a)) * torch.sigmoid(a) * (1 - torch.sigmoid(a)),
+                off_by(gradient, -1),
                 "The sign is wrong: where x' is larger than x, a larger a makes the loss larger, "
                 "so the gradient is positive there.",
             ),
             KnownMistake(
                 "slope-at-the-output",
-                lambda a, x: (
-                    2
-                    * (torch.sigmoid(a) - x)
-                    * torch.sigmoid(torch.sigmoid(a))
-                    * (1 - torch.sigmoid(torch.sigmoid(a)))
-                ),
+                one_step_wrong(gradient, slope=lambda a: slope(torch.sigmoid(a))),
                 "You took the slope of the sigmoid at σ(a) instead of at a. With s = σ(a) it is "
                 "s·(1 − s).",
             ),
             KnownMistake(
                 "slope-of-a",
-                lambda a, x: 2 * (torch.sigmoid(a) - x) * a * (1 - a),
+                one_step_wrong(gradient, slope=lambda a: a * (1 - a)),
                 "The slope of the sigmoid is s·(1 − s) with s = σ(a), not a·(1 − a).",
             ),
         ),
@@ -378,35 +389,35 @@ QUESTIONS = (
         gradient_of=("W", "b"),
         inputs=(tied_weights, tied_weights),
         mistakes=(
-            KnownMistake(
-                "no-graph",
-                tied_without_graph,
+            no_gradient(
+                without_graph(tied),
                 "The value is right, but torch cannot go back from it to W. Something cut the "
                 "graph: torch.no_grad(), .item(), .detach(), .numpy() or torch.tensor(…). Return "
                 "the tensor as it comes out of the formula.",
             ),
             KnownMistake(
                 "code-detached",
-                lambda x, W, b, b_out: tied(x, W, b, b_out, code=torch.Tensor.detach),
+                one_step_wrong(tied, code=torch.Tensor.detach),
                 "The code is cut off from the weights that made it, so the encoder does not "
                 "learn. Leave out detach().",
             ),
             KnownMistake(
                 "decoder-detached",
-                lambda x, W, b, b_out: tied(x, W, b, b_out, decoder=torch.Tensor.detach),
+                one_step_wrong(tied, decoder=torch.Tensor.detach),
                 "W is used twice, so its gradient has two terms, and yours lacks the decoder's. "
                 "Use W itself there, no copy that is detached.",
             ),
             KnownMistake(
                 "decoder-transposed",
-                lambda x, W, b, b_out: tied(x, W, b, b_out, decoder=lambda W: W.T),
+                one_step_wrong(tied, decoder=torch.t),
                 "Going back, W' is the transpose of W: y is (B, m), W is (m, n), so the product "
                 "that fits is y @ W.",
             ),
-            KnownMistake(
-                "mean-of-all",
-                lambda x, W, b, b_out: tied(x, W, b, b_out, reduce=torch.mean),
+            mean_for_sum(
+                tied,
+                lambda x, *_: x.shape[1],
                 "As in reconstruction_loss: sum over the values of a patch, mean over the batch.",
+                name="mean-of-all",
             ),
         ),
     ),
@@ -415,7 +426,7 @@ QUESTIONS = (
         title="The autoencoder as a module",
         points=4,
         kind="module",
-        inputs=(given_module(4, 6, 3), given_module(1, 3, 5)),
+        inputs=cases(given_module, (4, 6, 3), (1, 3, 5)),
         mistakes=(
             KnownMistake(
                 "no-activation",

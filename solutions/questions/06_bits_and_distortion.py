@@ -2,7 +2,20 @@
 
 import numpy as np
 
-from course_lib.grading.questions import KnownMistake, Question
+from course_lib.grading.authoring.mistakes import (
+    bytes_for_bits,
+    cases,
+    mean_for_sum,
+    nats,
+    off_by,
+    one_step_wrong,
+    out_of_step,
+    per_value,
+    picture,
+    probabilities,
+    whole,
+)
+from course_lib.grading.authoring.questions import KnownMistake, Question
 
 # ------------------------------------------------------------------------------ inputs
 
@@ -23,17 +36,12 @@ def counts_of(size):
     return draw
 
 
-def probabilities(rng, size):
-    p = rng.uniform(0.2, 1, size)
-    return p / p.sum()
-
-
 def interval_and_symbol(size):
     return lambda rng: {
         "low": float(rng.uniform(0.1, 0.5)),
         "width": float(rng.uniform(0.05, 0.4)),
         "p": probabilities(rng, size),
-        "symbol": int(rng.integers(1, size - 1)),
+        "symbol": whole(rng, 1, size - 2),
     }
 
 
@@ -48,7 +56,7 @@ def interval_and_number(size):
 
 
 def matrix_size(low, high):
-    return lambda rng: {"n": int(rng.integers(low, high))}
+    return lambda rng: {"n": whole(rng, low, high)}
 
 
 def variances(size, middle):
@@ -58,17 +66,17 @@ def variances(size, middle):
 def file_and_image(rng):
     height, width = rng.integers(3, 20, 2)
     return {
-        "header_bytes": int(rng.integers(5, 40)),
-        "payload_bytes": int(rng.integers(50, 500)),
-        "image": rng.integers(0, 256, (height, width, 3), dtype=np.uint8),
+        "header_bytes": whole(rng, 5, 39),
+        "payload_bytes": whole(rng, 50, 499),
+        "image": picture(rng, height, width, 3),
     }
 
 
 def symbols_and_size(channels, rows, columns):
     return lambda rng: {
         "p": rng.uniform(0.01, 1, (channels, rows, columns)),
-        "height": 8 * rows - int(rng.integers(8)),
-        "width": 8 * columns - int(rng.integers(8)),
+        "height": 8 * rows - whole(rng, 0, 7),
+        "width": 8 * columns - whole(rng, 0, 7),
     }
 
 
@@ -99,33 +107,68 @@ def curve_and_lambda(low, high):
 quiet = np.errstate(all="ignore")  # decorates mistakes that divide by zero or overflow
 
 
-def rounded(q, x_hat):
-    return q.astype(np.int64), x_hat
+# Right answers, in which one step can be replaced by a wrong one.
 
 
-def entropy(p, log=np.log2):
-    p = p[p > 0]
-    return -(p * log(p)).sum()
+def quantize(x, step, *, scaled=np.divide, level=np.rint, rebuilt=np.multiply):
+    q = level(scaled(x, step))
+    return q.astype(np.int64), rebuilt(q, step)
 
 
-def dct(n, half=1, scale=None, first=2**-0.5):
+def entropy_of_counts(
+    counts, *, normalise=lambda counts: counts / counts.sum(), occurring=lambda p: p[p > 0]
+):
+    p = occurring(normalise(counts))
+    return -(p * np.log2(p)).sum()
+
+
+def narrow(low, width, p, symbol, *, below=lambda p, symbol: p[:symbol].sum()):
+    return low + width * below(p, symbol), width * p[symbol]
+
+
+def find(number, low, width, p, *, measured=lambda number, low, width: (number - low) / width):
+    return int(np.searchsorted(p.cumsum(), measured(number, low, width), side="right"))
+
+
+def dct(n, *, half=1, scale=lambda n: np.sqrt(2 / n), first=2**-0.5):
     k, i = np.arange(n)[:, None], np.arange(n)
-    matrix = np.cos(np.pi * (2 * i + half) * k / (2 * n))
-    matrix = matrix * (np.sqrt(2 / n) if scale is None else scale)
+    matrix = scale(n) * np.cos(np.pi * (2 * i + half) * k / (2 * n))
     matrix[0] *= first
     return matrix
 
 
-def gain(variances, factor=10, log=np.log10):
-    return factor * (log(variances.mean()) - log(variances).mean())
+def geometric_mean(values):
+    return np.exp(np.log(values).mean())
 
 
-def mean_squared_errors(a, b):
-    return np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2, axis=(1, 2, 3))
+def gain(variances, *, geometric_mean=geometric_mean, log=np.log10):
+    return 10 * log(variances.mean() / geometric_mean(variances))
+
+
+def rate_of_file(header_bytes, payload_bytes, image):
+    return 8 * (header_bytes + payload_bytes) / (image.shape[0] * image.shape[1])
+
+
+def estimated_rate(
+    p, height, width, *, cost=lambda p: -np.log2(p), pixels=lambda p, height, width: height * width
+):
+    return cost(p).sum() / pixels(p, height, width)
+
+
+def mean_squared_errors(a, b, number=np.float64):
+    return np.mean((a.astype(number) - b.astype(number)) ** 2, axis=(1, 2, 3))
 
 
 def decibels(error, peak=255):
     return 10 * np.log10(peak**2 / error)
+
+
+def average_psnr(originals, decoded, *, number=np.float64, weight=1, peak=255):
+    return decibels(weight * mean_squared_errors(originals, decoded, number), peak).mean()
+
+
+def best_point(rates, errors, lmbda, *, choose=np.argmin):
+    return choose(rates + lmbda * errors).item()
 
 
 # --------------------------------------------------------------------------- questions
@@ -136,46 +179,39 @@ QUESTIONS = (
         title="A uniform quantizer",
         points=3,
         kind="function",
-        inputs=(
-            values_and_step(6, 10, 3),
-            values_and_step(20, 200, 0.5),
-            values_and_step(20, 5, 10),
-        ),
+        inputs=cases(values_and_step, (6, 10, 3), (20, 200, 0.5), (20, 5, 10)),
         mistakes=(
             KnownMistake(
                 "one-sided",
-                lambda x, step: rounded(np.floor(x / step), np.floor(x / step) * step),
+                one_step_wrong(quantize, level=np.floor),
                 "floor takes the cell's lower edge, and every error is on one side: four times "
                 "the squared error. Round to the nearest whole number.",
             ),
             KnownMistake(
                 "towards-zero",
-                lambda x, step: rounded(np.trunc(x / step), np.trunc(x / step) * step),
+                one_step_wrong(quantize, level=np.trunc),
                 "Turning a float into an integer cuts its digits off, towards zero. Round first.",
             ),
             KnownMistake(
                 "no-zero-level",
-                lambda x, step: rounded(np.floor(x / step), (np.floor(x / step) + 0.5) * step),
+                one_step_wrong(quantize, level=np.floor, rebuilt=lambda q, step: (q + 0.5) * step),
                 "With floor and half a step added the error is as small, but no value is rebuilt "
                 "as zero. Here q = 0 stands for zero: round to nearest, rebuild as step · q.",
             ),
             KnownMistake(
                 "clipped",
-                lambda x, step: rounded(
-                    np.clip(np.rint(x / step), -128, 127),
-                    np.clip(np.rint(x / step), -128, 127) * step,
-                ),
+                one_step_wrong(quantize, level=lambda y: np.clip(np.rint(y), -128, 127)),
                 "Large values are wrong, small ones right: you keep q within 8 bits, and an error "
                 "from clipping has no bound. int8 is too small here; use int64.",
             ),
             KnownMistake(
                 "not-rebuilt",
-                lambda x, step: rounded(np.rint(x / step), np.rint(x / step)),
+                one_step_wrong(quantize, rebuilt=lambda q, step: q),
                 "The second result is still in units of the step. The decoder multiplies by it.",
             ),
             KnownMistake(
                 "step-upside-down",
-                lambda x, step: rounded(np.rint(x * step), np.rint(x * step) / step),
+                one_step_wrong(quantize, scaled=np.multiply, rebuilt=np.divide),
                 "You multiply where the encoder divides: a larger step must give fewer levels.",
             ),
         ),
@@ -185,34 +221,28 @@ QUESTIONS = (
         title="Entropy in bits",
         points=2,
         kind="function",
-        inputs=(counts_of(4), counts_of(9), counts_of(30)),
+        inputs=cases(counts_of, (4,), (9,), (30,)),
         mistakes=(
-            KnownMistake(
-                "nats",
-                lambda counts: entropy(counts / counts.sum(), np.log),
-                "The natural logarithm gives nats. For bits take the logarithm to base 2.",
-            ),
+            nats(entropy_of_counts),
             KnownMistake(
                 "not-normalised",
-                lambda counts: entropy(counts),
+                one_step_wrong(entropy_of_counts, normalise=lambda counts: counts),
                 "These are counts; the formula wants probabilities. Divide by their sum first.",
             ),
-            KnownMistake(
-                "mean",
-                lambda counts: entropy(counts / counts.sum()) / len(counts),
+            mean_for_sum(
+                entropy_of_counts,
+                len,
                 "Each symbol is weighted by its probability already: sum, do not average.",
             ),
             KnownMistake(
                 "zero-counts",
-                quiet(
-                    lambda counts: -(counts / counts.sum() * np.log2(counts / counts.sum())).sum()
-                ),
+                quiet(one_step_wrong(entropy_of_counts, occurring=lambda p: p)),
                 "A symbol that never occurred makes 0 · log 0, which is not a number for NumPy and "
                 "costs nothing in truth. Leave such symbols out.",
             ),
             KnownMistake(
                 "wrong-sign",
-                lambda counts: -entropy(counts / counts.sum()),
+                off_by(entropy_of_counts, -1),
                 "The logarithm of a probability is negative, and a cost is not: the minus sign is "
                 "missing.",
             ),
@@ -223,14 +253,11 @@ QUESTIONS = (
         title="Narrow the interval",
         points=3,
         kind="function",
-        inputs=(interval_and_symbol(3), interval_and_symbol(6), interval_and_symbol(12)),
+        inputs=cases(interval_and_symbol, (3,), (6,), (12,)),
         mistakes=(
             KnownMistake(
                 "starts-at-its-end",
-                lambda low, width, p, symbol: (
-                    low + width * p[: symbol + 1].sum(),
-                    width * p[symbol],
-                ),
+                one_step_wrong(narrow, below=lambda p, symbol: p[: symbol + 1].sum()),
                 "Your interval begins where the symbol's share ends. Only the shares of the "
                 "symbols *before* it lie below.",
             ),
@@ -256,18 +283,15 @@ QUESTIONS = (
             ),
             KnownMistake(
                 "low-stays",
-                lambda low, width, p, symbol: (low, width * p[symbol]),
+                one_step_wrong(narrow, below=lambda p, symbol: 0),
                 "All symbols of one probability would get the same interval. Each begins where the "
                 "shares of those before it end.",
             ),
-            KnownMistake(
-                "last-symbol-first",
-                lambda low, width, p, symbol: (
-                    low + width * p[symbol + 1 :].sum(),
-                    width * p[symbol],
-                ),
+            out_of_step(
+                one_step_wrong(narrow, below=lambda p, symbol: p[symbol + 1 :].sum()),
                 "You lay the shares out from the last symbol to the first. Encoder and decoder "
                 "agreed on the other order: symbol 0 lies lowest.",
+                name="last-symbol-first",
             ),
         ),
     ),
@@ -276,29 +300,23 @@ QUESTIONS = (
         title="Find the symbol",
         points=2,
         kind="function",
-        inputs=tuple(interval_and_number(size) for size in (4, 6, 7, 8, 9, 12)),
+        inputs=cases(interval_and_number, (4,), (6,), (7,), (8,), (9,), (12,)),
         mistakes=(
             KnownMistake(
                 "not-scaled",
-                lambda number, low, width, p: int(
-                    np.searchsorted(p.cumsum(), number - low, side="right")
-                ),
+                one_step_wrong(find, measured=lambda number, low, width: number - low),
                 "How far the number lies into the interval has to be measured in widths of the "
                 "interval before it is compared with sums of probabilities.",
             ),
             KnownMistake(
                 "low-forgotten",
-                lambda number, low, width, p: int(
-                    np.searchsorted(p.cumsum(), number, side="right")
-                ),
+                one_step_wrong(find, measured=lambda number, low, width: number),
                 "That is right for the first symbol, when the interval is [0, 1). Later the shares "
                 "begin at low, and are as wide as width allows.",
             ),
             KnownMistake(
                 "one-too-far",
-                lambda number, low, width, p: (
-                    int(np.searchsorted(p.cumsum(), (number - low) / width, side="right")) + 1
-                ),
+                lambda *given: find(*given) + 1,
                 "One too many. Symbols count from 0: if the number lies below the end of the first "
                 "share, the answer is 0.",
             ),
@@ -314,23 +332,23 @@ QUESTIONS = (
         title="The DCT as a matrix",
         points=2,
         kind="function",
-        inputs=(matrix_size(2, 4), matrix_size(4, 8), matrix_size(8, 13)),
+        inputs=cases(matrix_size, (2, 3), (4, 7), (8, 12)),
         mistakes=(
             KnownMistake(
                 "first-row",
-                lambda n: dct(n, first=1),
+                one_step_wrong(dct, first=1),
                 "The first row is too long by √2: cos 0 is 1 everywhere. It has a factor of its "
                 "own.",
             ),
             KnownMistake(
                 "not-normalised",
-                lambda n: dct(n, scale=1),
+                one_step_wrong(dct, scale=lambda n: 1),
                 "The rows are not of length 1, so errors of coefficients would not be errors of "
                 "pixels. The factor is √(2/n).",
             ),
             KnownMistake(
                 "factor-squared",
-                lambda n: dct(n, scale=2 / n),
+                one_step_wrong(dct, scale=lambda n: 2 / n),
                 "The factor is √(2/n); the root is missing.",
             ),
             KnownMistake(
@@ -340,7 +358,7 @@ QUESTIONS = (
             ),
             KnownMistake(
                 "no-half-sample",
-                lambda n: dct(n, half=0),
+                one_step_wrong(dct, half=0),
                 "The waves are sampled in the middle of each pixel, 2i + 1, not at its edge. As "
                 "it is, the rows are not orthogonal.",
             ),
@@ -351,11 +369,11 @@ QUESTIONS = (
         title="Coding gain",
         points=2,
         kind="function",
-        inputs=(variances(4, 10), variances(64, 100), variances(300, 1000)),
+        inputs=cases(variances, (4, 10), (64, 100), (300, 1000)),
         mistakes=(
             KnownMistake(
                 "upside-down",
-                lambda variances: -gain(variances),
+                off_by(gain, -1),
                 "The geometric mean is never the larger one, so a gain is never negative. It "
                 "stands below the line.",
             ),
@@ -367,27 +385,23 @@ QUESTIONS = (
             ),
             KnownMistake(
                 "factor-20",
-                lambda variances: gain(variances, factor=20),
+                off_by(gain, 2),
                 "The factor 20 goes with amplitudes. Variances are squares already: 10.",
             ),
             KnownMistake(
                 "natural-logarithm",
-                lambda variances: gain(variances, log=np.log),
+                one_step_wrong(gain, log=np.log),
                 "Decibels are ten times the logarithm to base 10.",
             ),
             KnownMistake(
                 "product-overflows",
-                quiet(
-                    lambda variances: (
-                        10 * np.log10(variances.mean() / variances.prod() ** (1 / variances.size))
-                    )
-                ),
+                quiet(one_step_wrong(gain, geometric_mean=lambda v: v.prod() ** (1 / v.size))),
                 "Right for few coefficients. The product of many leaves the range of a float. The "
                 "logarithm of the geometric mean is the mean of the logarithms.",
             ),
             KnownMistake(
                 "median",
-                lambda variances: 10 * np.log10(variances.mean() / np.median(variances)),
+                one_step_wrong(gain, geometric_mean=np.median),
                 "That is the median. The geometric mean is the n-th root of the product of all n.",
             ),
         ),
@@ -401,25 +415,11 @@ QUESTIONS = (
         mistakes=(
             KnownMistake(
                 "no-header",
-                lambda header_bytes, payload_bytes, image: (
-                    8 * payload_bytes / (image.shape[0] * image.shape[1])
-                ),
+                lambda header_bytes, *given: rate_of_file(0, *given),
                 "The header is part of the file: nobody can decode the rest without it.",
             ),
-            KnownMistake(
-                "three-channels",
-                lambda header_bytes, payload_bytes, image: (
-                    8 * (header_bytes + payload_bytes) / image.size
-                ),
-                "You divided by the number of values. Red, green and blue together are one pixel.",
-            ),
-            KnownMistake(
-                "bytes",
-                lambda header_bytes, payload_bytes, image: (
-                    (header_bytes + payload_bytes) / (image.shape[0] * image.shape[1])
-                ),
-                "That is bytes per pixel; a byte has 8 bits.",
-            ),
+            per_value(rate_of_file, name="three-channels"),
+            bytes_for_bits(rate_of_file, "That is bytes per pixel; a byte has 8 bits."),
             KnownMistake(
                 "relative",
                 lambda header_bytes, payload_bytes, image: (
@@ -434,34 +434,33 @@ QUESTIONS = (
         title="The rate that probabilities promise",
         points=2,
         kind="function",
-        inputs=(symbols_and_size(2, 2, 3), symbols_and_size(5, 3, 2), symbols_and_size(8, 1, 4)),
+        inputs=cases(symbols_and_size, (2, 2, 3), (5, 3, 2), (8, 1, 4)),
         mistakes=(
             KnownMistake(
                 "mean-for-sum",
-                lambda p, height, width: -np.log2(p).mean(),
+                one_step_wrong(estimated_rate, pixels=lambda p, height, width: p.size),
                 "That is the mean cost of a symbol. A pixel of the picture does not have one "
                 "symbol: add up the cost of all, and divide by the number of pixels.",
             ),
-            KnownMistake(
-                "mean-divided-again",
-                lambda p, height, width: -np.log2(p).mean() / (height * width),
+            mean_for_sum(
+                estimated_rate,
+                lambda p, *_: p.size,
                 "Divided twice: the mean has already divided by the number of symbols. Take the "
                 "sum.",
+                name="mean-divided-again",
             ),
-            KnownMistake(
-                "nats",
-                lambda p, height, width: -np.log(p).sum() / (height * width),
-                "The natural logarithm gives nats. For bits take the logarithm to base 2.",
-            ),
+            nats(estimated_rate),
             KnownMistake(
                 "entropy-formula",
-                lambda p, height, width: -(p * np.log2(p)).sum() / (height * width),
+                one_step_wrong(estimated_rate, cost=lambda p: -p * np.log2(p)),
                 "These are the probabilities of symbols that did occur, one for each. What occurs "
                 "often is there often; it needs no further weight p.",
             ),
             KnownMistake(
                 "per-position",
-                lambda p, height, width: -np.log2(p).sum() / (p.shape[1] * p.shape[2]),
+                one_step_wrong(
+                    estimated_rate, pixels=lambda p, height, width: p.shape[1] * p.shape[2]
+                ),
                 "You divided by the positions of the symbols. Count the pixels of the picture.",
             ),
         ),
@@ -471,34 +470,28 @@ QUESTIONS = (
         title="PSNR of a set of pictures",
         points=3,
         kind="function",
-        inputs=(pictures(2, 4, 5), pictures(4, 6, 3)),
+        inputs=cases(pictures, (2, 4, 5), (4, 6, 3)),
         mistakes=(
             KnownMistake(
                 "psnr-of-mean-error",
-                lambda originals, decoded: decibels(mean_squared_errors(originals, decoded).mean()),
+                lambda *pictures: decibels(mean_squared_errors(*pictures).mean()),
                 "That is the PSNR of the mean error, where the worst picture decides. By "
                 "convention each picture gets its PSNR, and these are averaged.",
             ),
             KnownMistake(
                 "unsigned-difference",
-                lambda originals, decoded: decibels(
-                    np.mean((originals - decoded) ** 2, axis=(1, 2, 3))
-                ).mean(),
+                one_step_wrong(average_psnr, number=np.uint8),
                 "In uint8, 3 − 5 is 254, and 20 · 20 is 144. Convert both to float before you "
                 "subtract.",
             ),
             KnownMistake(
                 "peak-one",
-                lambda originals, decoded: decibels(
-                    mean_squared_errors(originals, decoded), peak=1
-                ).mean(),
+                one_step_wrong(average_psnr, peak=1),
                 "Your peak is 1, but these levels go to 255. Peak and error must be on one scale.",
             ),
             KnownMistake(
                 "sum-over-colours",
-                lambda originals, decoded: decibels(
-                    3 * mean_squared_errors(originals, decoded)
-                ).mean(),
+                one_step_wrong(average_psnr, weight=3),
                 "You added the errors of red, green and blue, 4.8 dB too strict. The mean goes "
                 "over all values.",
             ),
@@ -509,31 +502,27 @@ QUESTIONS = (
         title="The best point for a price",
         points=2,
         kind="function",
-        inputs=(
-            curve_and_lambda(0.004, 0.008),
-            curve_and_lambda(0.01, 0.02),
-            curve_and_lambda(0.03, 0.05),
-        ),
+        inputs=cases(curve_and_lambda, (0.004, 0.008), (0.01, 0.02), (0.03, 0.05)),
         mistakes=(
             KnownMistake(
                 "price-on-the-rate",
-                lambda rates, errors, lmbda: int(np.argmin(errors + lmbda * rates)),
+                lambda rates, errors, lmbda: best_point(errors, rates, lmbda),
                 "That is D + λR, as other books write it. Here λ is the price of distortion: "
                 "L = R + λD.",
             ),
             KnownMistake(
                 "largest",
-                lambda rates, errors, lmbda: int(np.argmax(rates + lmbda * errors)),
+                one_step_wrong(best_point, choose=np.argmax),
                 "That is where the cost is largest.",
             ),
             KnownMistake(
                 "wrong-sign",
-                lambda rates, errors, lmbda: int(np.argmin(rates - lmbda * errors)),
+                lambda rates, errors, lmbda: best_point(rates, errors, -lmbda),
                 "Your cost falls when the error grows. Rate and distortion are both paid for.",
             ),
             KnownMistake(
                 "cost-itself",
-                lambda rates, errors, lmbda: float(np.min(rates + lmbda * errors)),
+                one_step_wrong(best_point, choose=np.min),
                 "That is the cost of the best point. Asked is which point it is: its index.",
             ),
         ),

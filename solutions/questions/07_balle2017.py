@@ -1,9 +1,25 @@
 """Questions of exercise 7, and the wrong answers that students give."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 
-from course_lib.grading.questions import KnownMistake, Question, normal, uniform
+from course_lib.grading.authoring.mistakes import (
+    bytes_for_bits,
+    cases,
+    integers,
+    nats,
+    no_gradient,
+    normal,
+    off_by,
+    one_step_wrong,
+    per_value,
+    uniform,
+    whole,
+    without_graph,
+)
+from course_lib.grading.authoring.questions import KnownMistake, Question
 
 # ------------------------------------------------------------------------------ inputs
 
@@ -21,9 +37,9 @@ def latents(shape, training):
     """Latents at least 1/20 away from where rounding jumps."""
 
     def draw(rng):
-        whole = torch.tensor(rng.integers(-5, 6, shape), dtype=torch.float32)
+        whole_numbers = integers(rng, *shape, low=-5, high=5)
         return {
-            "y": whole + uniform(rng, *shape, low=-0.45, high=0.45),
+            "y": whole_numbers + uniform(rng, *shape, low=-0.45, high=0.45),
             "u": uniform(rng, *shape),
             "training": training,
         }
@@ -34,7 +50,7 @@ def latents(shape, training):
 def quantized(shape, parameter_shape):
     def draw(rng):
         return {
-            "y_hat": torch.tensor(rng.integers(-4, 5, shape), dtype=torch.float32),
+            "y_hat": integers(rng, *shape, low=-4, high=4),
             "mean": uniform(rng, *parameter_shape, low=-1, high=1),
             "scale": uniform(rng, *parameter_shape, low=0.7, high=3),
         }
@@ -57,9 +73,9 @@ def coded_batch(batch, channels, size):
 def file_parts(count):
     def draw(rng):
         return {
-            "segments": [int(size) for size in rng.integers(40, 4000, count)],
-            "height": int(rng.integers(17, 500)) * 2 + 1,
-            "width": int(rng.integers(17, 500)) * 2 + 1,
+            "segments": rng.integers(40, 4000, count).tolist(),
+            "height": 2 * whole(rng, 17, 499) + 1,
+            "width": 2 * whole(rng, 17, 499) + 1,
         }
 
     return draw
@@ -67,21 +83,49 @@ def file_parts(count):
 
 # ---------------------------------------------------------------------------- mistakes
 
+# Right answers, in which one step can be replaced by a wrong one.
+
 
 def weighted(squares, beta, gamma):
     return F.conv2d(squares, gamma[:, :, None, None], beta)
 
 
-def own_channel(x, beta, gamma):
-    own = gamma.diagonal()[:, None, None] * x**2
-    return x / (beta[:, None, None] + own).sqrt()
+def unchanged(x):
+    return x
 
 
-def over_places(x, beta, gamma):
-    return x / weighted((x**2).mean((2, 3), keepdim=True), beta, gamma).sqrt()
+def gdn(x, beta, gamma, *, strength=torch.square, pool=weighted, root=torch.sqrt, joined=torch.div):
+    return joined(x, root(pool(strength(x), beta, gamma)))
 
 
-def quantizer(y, u, training, *, noisy, rounded=torch.round):
+inverse = partial(gdn, joined=torch.mul)
+
+
+def without_beta(squares, beta, gamma):
+    return weighted(squares, None, gamma)
+
+
+def transposed(squares, beta, gamma):
+    return weighted(squares, beta, gamma.T)
+
+
+def own_channel(squares, beta, gamma):
+    return beta[:, None, None] + gamma.diagonal()[:, None, None] * squares
+
+
+def root_of_the_sum(squares, beta, gamma):
+    return beta[:, None, None] + weighted(squares, None, gamma).sqrt()
+
+
+def over_places(x):
+    return (x**2).mean((2, 3), keepdim=True)
+
+
+def noise(y, u):
+    return y + u - 0.5
+
+
+def quantizer(y, u, training, *, noisy=noise, rounded=torch.round):
     return noisy(y, u) if training else rounded(y)
 
 
@@ -95,6 +139,10 @@ def density(y_hat, mean, scale):
     return s * (1 - s) / scale
 
 
+def latent_bits(y_hat, mean, scale, *, probability=mass):
+    return -torch.log2(probability(y_hat, mean, scale))
+
+
 def loss(
     likelihoods,
     x,
@@ -104,18 +152,18 @@ def loss(
     log=torch.log2,
     reduce=torch.sum,
     pixels=lambda x: x.numel() / 3,
-    peak=255**2,
+    peak=255,
     error=lambda d: d.square().mean(),
     weight_rate=False,
 ):
-    """The right answer, in which one step can be replaced by a wrong one."""
     rate = -reduce(log(likelihoods)) / pixels(x)
-    distortion = peak * error(x - x_hat)
+    distortion = peak**2 * error(x - x_hat)
     return lmbda * rate + distortion if weight_rate else rate + lmbda * distortion
 
 
-def whole_file(segments):
-    return 20 + sum(6 + size for size in segments)
+def file_rate(segments, height, width, *, header=20, before_each=6):
+    num_bytes = header + sum(before_each + size for size in segments)
+    return 8 * num_bytes / (height * width)
 
 
 # --------------------------------------------------------------------------- questions
@@ -126,64 +174,58 @@ QUESTIONS = (
         title="Generalised divisive normalisation",
         points=3,
         kind="function",
-        inputs=(
-            responses("x", 2, 3, 2, 4),
-            responses("x", 1, 4, 4, 4),
-            responses("x", 3, 2, 1, 5),
-        ),
+        inputs=cases(responses, ("x", 2, 3, 2, 4), ("x", 1, 4, 4, 4), ("x", 3, 2, 1, 5)),
         mistakes=(
             KnownMistake(
                 "no-square",
-                lambda x, beta, gamma: x / weighted(x, beta, gamma).sqrt(),
+                one_step_wrong(gdn, strength=unchanged),
                 "You pooled the responses themselves: positive and negative ones cancel, and the "
                 "root of a negative sum is NaN. What counts is their strength, x².",
             ),
             KnownMistake(
                 "magnitudes",
-                lambda x, beta, gamma: x / weighted(x.abs(), beta, gamma).sqrt(),
+                one_step_wrong(gdn, strength=torch.abs),
                 "These are magnitudes under the root. The formula pools squares; the 1-norm form "
                 "of the lecture pools magnitudes, and has no root.",
             ),
             KnownMistake(
                 "no-beta",
-                lambda x, beta, gamma: x / weighted(x**2, None, gamma).sqrt(),
+                one_step_wrong(gdn, pool=without_beta),
                 "β is missing. Without it, faint noise in a flat region would come out as strong "
                 "as an edge.",
             ),
             KnownMistake(
                 "gamma-transposed",
-                lambda x, beta, gamma: x / weighted(x**2, beta, gamma.T).sqrt(),
+                one_step_wrong(gdn, pool=transposed),
                 "Rows and columns of γ are exchanged: γ_ij is the weight with which channel i "
                 "looks at channel j, so row i belongs to the output i.",
             ),
             KnownMistake(
                 "no-root",
-                lambda x, beta, gamma: x / weighted(x**2, beta, gamma),
+                one_step_wrong(gdn, root=unchanged),
                 "The square root is missing. Squares were pooled, so the pool is a strength "
                 "squared.",
             ),
             KnownMistake(
                 "beta-outside-the-root",
-                lambda x, beta, gamma: (
-                    x / (beta[:, None, None] + weighted(x**2, None, gamma).sqrt())
-                ),
+                one_step_wrong(gdn, pool=root_of_the_sum, root=unchanged),
                 "β stands under the root, with the sum.",
             ),
             KnownMistake(
                 "own-channel",
-                own_channel,
+                one_step_wrong(gdn, pool=own_channel),
                 "Each channel looks only at itself. The point of GDN is what it shares with the "
                 "others: sum over all j.",
             ),
             KnownMistake(
                 "over-places",
-                over_places,
+                one_step_wrong(gdn, strength=over_places),
                 "You averaged the squares over the picture. GDN pools over channels, at each place "
                 "by itself.",
             ),
             KnownMistake(
                 "multiplied",
-                lambda x, beta, gamma: x * weighted(x**2, beta, gamma).sqrt(),
+                inverse,
                 "You multiply by the root; that is the inverse, the next question.",
             ),
         ),
@@ -193,36 +235,32 @@ QUESTIONS = (
         title="Its inverse",
         points=2,
         kind="function",
-        inputs=(
-            responses("z", 2, 3, 2, 4),
-            responses("z", 1, 4, 4, 4),
-            responses("z", 3, 2, 1, 5),
-        ),
+        inputs=cases(responses, ("z", 2, 3, 2, 4), ("z", 1, 4, 4, 4), ("z", 3, 2, 1, 5)),
         mistakes=(
             KnownMistake(
                 "divided",
-                lambda z, beta, gamma: z / weighted(z**2, beta, gamma).sqrt(),
+                gdn,
                 "That normalises once more. The inverse gives back what was divided away: "
                 "multiply.",
             ),
             KnownMistake(
                 "no-root",
-                lambda z, beta, gamma: z * weighted(z**2, beta, gamma),
+                one_step_wrong(inverse, root=unchanged),
                 "The square root is missing.",
             ),
             KnownMistake(
                 "gamma-transposed",
-                lambda z, beta, gamma: z * weighted(z**2, beta, gamma.T).sqrt(),
+                one_step_wrong(inverse, pool=transposed),
                 "The inverse uses γ as it is, not transposed: row i belongs to the output i.",
             ),
             KnownMistake(
                 "no-beta",
-                lambda z, beta, gamma: z * weighted(z**2, None, gamma).sqrt(),
+                one_step_wrong(inverse, pool=without_beta),
                 "β is missing under the root.",
             ),
             KnownMistake(
                 "one-over",
-                lambda z, beta, gamma: weighted(z**2, beta, gamma).sqrt() / z,
+                one_step_wrong(inverse, joined=lambda z, root: root / z),
                 "You turned the whole fraction upside down: z stands above the line in both "
                 "directions.",
             ),
@@ -234,70 +272,59 @@ QUESTIONS = (
         points=3,
         kind="gradient",
         gradient_of=("y",),
-        inputs=(latents((2, 3), True), latents((2, 3), False), latents((5,), True)),
+        inputs=cases(latents, ((2, 3), True), ((2, 3), False), ((5,), True)),
         mistakes=(
             KnownMistake(
                 "noise-not-centred",
-                lambda y, u, training: quantizer(y, u, training, noisy=lambda y, u: y + u),
+                one_step_wrong(quantizer, noisy=torch.add),
                 "Your noise lies in [0, 1): its mean is ½, so all latents are shifted, and the "
                 "error is four times that of rounding. Centre it.",
             ),
             KnownMistake(
                 "noise-twice-as-wide",
-                lambda y, u, training: quantizer(y, u, training, noisy=lambda y, u: y + 2 * u - 1),
+                one_step_wrong(quantizer, noisy=lambda y, u: y + 2 * u - 1),
                 "Your noise lies in [−1, 1), twice as wide as a step of the quantizer.",
             ),
             KnownMistake(
                 "noise-subtracted",
-                lambda y, u, training: quantizer(y, u, training, noisy=lambda y, u: y - u + 0.5),
+                one_step_wrong(quantizer, noisy=lambda y, u: y - u + 0.5),
                 "As noise this would do as well; but the check compares numbers, and expects y "
                 "*plus* noise that grows with u.",
             ),
             KnownMistake(
                 "always-rounds",
-                lambda y, u, training: y.round(),
+                one_step_wrong(quantizer, noisy=lambda y, u: y.round()),
                 "You round in training too: the slope is 0, and the analysis never learns.",
             ),
             KnownMistake(
                 "always-noise",
-                lambda y, u, training: y + u - 0.5,
+                lambda y, u, training: noise(y, u),
                 "You add noise outside training too. A file holds whole numbers.",
             ),
             KnownMistake(
                 "exchanged",
-                lambda y, u, training: quantizer(
-                    y, u, not training, noisy=lambda y, u: y + u - 0.5
-                ),
+                lambda y, u, training: quantizer(y, u, not training),
                 "The cases are exchanged: noise in training, rounding otherwise.",
             ),
             KnownMistake(
                 "rounds-the-noisy",
-                lambda y, u, training: quantizer(
-                    y, u, training, noisy=lambda y, u: (y + u - 0.5).round()
-                ),
+                one_step_wrong(quantizer, noisy=lambda y, u: noise(y, u).round()),
                 "Noise takes the *place* of rounding. Rounding after it kills the gradient again.",
             ),
             KnownMistake(
                 "straight-through",
-                lambda y, u, training: quantizer(
-                    y, u, training, noisy=lambda y, u: y + (y.round() - y).detach()
-                ),
+                one_step_wrong(quantizer, noisy=lambda y, u: y + (y.round() - y).detach()),
                 "That is rounding with a slope of 1, the way of Theis 2017 and the next chapter. "
                 "Here training sees noise.",
             ),
-            KnownMistake(
-                "no-graph",
-                lambda y, u, training: quantizer(
-                    y, u, training, noisy=lambda y, u: y.detach() + u - 0.5
-                ),
+            no_gradient(
+                one_step_wrong(quantizer, noisy=without_graph(noise)),
                 "The values are right, but no gradient comes back to y. Something cut the graph: "
                 ".detach(), .item(), .numpy(), torch.tensor(…) or torch.no_grad().",
             ),
             KnownMistake(
                 "rounds-down",
-                lambda y, u, training: quantizer(
-                    y, u, training, noisy=lambda y, u: y + u - 0.5, rounded=torch.floor
-                ),
+                one_step_wrong(quantizer, rounded=torch.floor),
                 "floor rounds down, with an error of up to 1. round goes to the nearest.",
             ),
         ),
@@ -308,46 +335,38 @@ QUESTIONS = (
         points=3,
         kind="function",
         rtol=1e-3,
-        inputs=(
-            quantized((6,), (6,)),
-            quantized((2, 3, 2, 2), (3, 1, 1)),
-            quantized((4, 4), (4, 1)),
-        ),
+        inputs=cases(quantized, ((6,), (6,)), ((2, 3, 2, 2), (3, 1, 1)), ((4, 4), (4, 1))),
         mistakes=(
             KnownMistake(
                 "density",
-                lambda y_hat, mean, scale: -torch.log2(density(y_hat, mean, scale)),
+                one_step_wrong(latent_bits, probability=density),
                 "That is the density at one point. A density is no probability: take the mass of "
                 "an interval, a difference of two values of c.",
             ),
             KnownMistake(
                 "interval-above",
-                lambda y_hat, mean, scale: -torch.log2(mass(y_hat, mean, scale, below=0, above=1)),
+                one_step_wrong(latent_bits, probability=partial(mass, below=0, above=1)),
                 "Your interval goes from ŷ to ŷ + 1. What was rounded to ŷ lies on both sides of "
                 "it.",
             ),
             KnownMistake(
                 "interval-below",
-                lambda y_hat, mean, scale: -torch.log2(mass(y_hat, mean, scale, below=1, above=0)),
+                one_step_wrong(latent_bits, probability=partial(mass, below=1, above=0)),
                 "Your interval goes from ŷ − 1 to ŷ. What was rounded to ŷ lies on both sides of "
                 "it.",
             ),
             KnownMistake(
                 "interval-too-wide",
-                lambda y_hat, mean, scale: -torch.log2(mass(y_hat, mean, scale, below=1, above=1)),
+                one_step_wrong(latent_bits, probability=partial(mass, below=1, above=1)),
                 "Your interval is two wide, so neighbours overlap and the probabilities sum to 2.",
             ),
             KnownMistake(
                 "one-sided",
-                lambda y_hat, mean, scale: -torch.log2(torch.sigmoid((y_hat + 0.5 - mean) / scale)),
+                one_step_wrong(latent_bits, probability=partial(mass, below=float("inf"))),
                 "That is the probability of everything up to ŷ + ½. Subtract what lies below the "
                 "interval.",
             ),
-            KnownMistake(
-                "nats",
-                lambda y_hat, mean, scale: -torch.log(mass(y_hat, mean, scale)),
-                "The natural logarithm gives nats. For bits take the logarithm to base 2.",
-            ),
+            nats(latent_bits),
             KnownMistake(
                 "probability",
                 mass,
@@ -355,16 +374,14 @@ QUESTIONS = (
             ),
             KnownMistake(
                 "wrong-sign",
-                lambda y_hat, mean, scale: torch.log2(mass(y_hat, mean, scale)),
+                off_by(latent_bits, -1),
                 "Bits cannot be negative: the logarithm of a probability is, so turn its sign.",
             ),
             KnownMistake(
                 "scaled-step",
-                lambda y_hat, mean, scale: (
-                    -torch.log2(
-                        torch.sigmoid((y_hat - mean) / scale + 0.5)
-                        - torch.sigmoid((y_hat - mean) / scale - 0.5)
-                    )
+                one_step_wrong(
+                    latent_bits,
+                    probability=lambda y_hat, mean, scale: mass((y_hat - mean) / scale, 0, 1),
                 ),
                 "The half belongs to ŷ: it is added before the division by the scale, not after.",
             ),
@@ -376,64 +393,64 @@ QUESTIONS = (
         points=4,
         kind="gradient",
         gradient_of=("likelihoods", "x_hat"),
-        inputs=(coded_batch(2, 4, 3), coded_batch(1, 3, 2), coded_batch(3, 2, 4)),
+        inputs=cases(coded_batch, (2, 4, 3), (1, 3, 2), (3, 2, 4)),
         mistakes=(
             KnownMistake(
                 "nats",
-                lambda *given: loss(*given, log=torch.log),
+                one_step_wrong(loss, log=torch.log),
                 "Your rate is in nats, 0.69 times the bits. Take the logarithm to base 2.",
             ),
             KnownMistake(
                 "mean-of-bits",
-                lambda *given: loss(*given, reduce=torch.mean, pixels=lambda x: 1),
+                one_step_wrong(loss, reduce=torch.mean, pixels=lambda x: 1),
                 "The mean gives bits per latent. Bits per pixel are the *sum* of all bits, divided "
                 "by the number of pixels.",
             ),
             KnownMistake(
                 "per-value",
-                lambda *given: loss(*given, pixels=torch.numel),
+                one_step_wrong(loss, pixels=torch.numel),
                 "You divided by the number of values. Red, green and blue together are one pixel.",
             ),
             KnownMistake(
                 "one-picture",
-                lambda *given: loss(*given, pixels=lambda x: x.shape[2] * x.shape[3]),
+                one_step_wrong(loss, pixels=lambda x: x.shape[2] * x.shape[3]),
                 "The bits are those of the whole batch, but the pixels those of one picture.",
             ),
             KnownMistake(
                 "not-per-pixel",
-                lambda *given: loss(*given, pixels=lambda x: 1),
+                one_step_wrong(loss, pixels=lambda x: 1),
                 "Your rate is in bits. Divide by the number of pixels.",
             ),
             KnownMistake(
                 "lambda-on-the-rate",
-                lambda *given: loss(*given, weight_rate=True),
+                one_step_wrong(loss, weight_rate=True),
                 "λ weighs the wrong term: here it is the price of an error, in bits per pixel.",
             ),
             KnownMistake(
                 "scale-of-one",
-                lambda *given: loss(*given, peak=1),
+                one_step_wrong(loss, peak=1),
                 "The error is on the scale of [0, 1]. λ is meant for the scale 0–255: the squared "
                 "error is 255² times larger there.",
             ),
             KnownMistake(
                 "peak-not-squared",
-                lambda *given: loss(*given, peak=255),
+                one_step_wrong(loss, peak=255**0.5),
                 "You multiplied the squared error by 255. A difference grows by 255, its square "
                 "by 255².",
             ),
             KnownMistake(
                 "sum-of-squares",
-                lambda *given: loss(*given, error=lambda d: d.square().sum()),
+                one_step_wrong(loss, error=lambda d: d.square().sum()),
                 "The distortion is the *mean* squared error; yours grows with the picture.",
             ),
             KnownMistake(
                 "root",
-                lambda *given: loss(*given, error=lambda d: d.square().mean().sqrt()),
+                one_step_wrong(loss, error=lambda d: d.square().mean().sqrt()),
                 "You took the root of the mean squared error.",
             ),
             KnownMistake(
                 "bits-negative",
-                lambda *given: loss(*given, log=lambda p: -torch.log2(p)),
+                one_step_wrong(loss, log=lambda p: -torch.log2(p)),
                 "The sign of the rate is wrong: this loss rewards improbable latents.",
             ),
         ),
@@ -469,43 +486,37 @@ QUESTIONS = (
         title="The rate of a file",
         points=2,
         kind="function",
-        inputs=(file_parts(1), file_parts(4), file_parts(2)),
+        inputs=cases(file_parts, (1,), (4,), (2,)),
         mistakes=(
             KnownMistake(
                 "payload-only",
-                lambda segments, height, width: 8 * sum(segments) / (height * width),
+                one_step_wrong(file_rate, header=0, before_each=0),
                 "You counted the segments alone. A file has to be sent with its header, and with "
                 "the bytes before each segment.",
             ),
             KnownMistake(
                 "no-header",
-                lambda segments, height, width: 8 * (whole_file(segments) - 20) / (height * width),
+                one_step_wrong(file_rate, header=0),
                 "The header's 20 bytes are missing.",
             ),
             KnownMistake(
                 "no-segment-heads",
-                lambda segments, height, width: 8 * (20 + sum(segments)) / (height * width),
+                one_step_wrong(file_rate, before_each=0),
                 "The 6 bytes before each segment are missing.",
             ),
             KnownMistake(
                 "six-once",
-                lambda segments, height, width: 8 * (26 + sum(segments)) / (height * width),
+                one_step_wrong(file_rate, header=26, before_each=0),
                 "The 6 bytes stand before *each* segment, not once in the file.",
             ),
-            KnownMistake(
-                "bytes",
-                lambda segments, height, width: whole_file(segments) / (height * width),
-                "That is bytes per pixel. A byte has 8 bits.",
-            ),
-            KnownMistake(
-                "per-value",
-                lambda segments, height, width: 8 * whole_file(segments) / (3 * height * width),
-                "You divided by the values. Red, green and blue together are one pixel.",
+            bytes_for_bits(file_rate),
+            per_value(
+                file_rate, "You divided by the values. Red, green and blue together are one pixel."
             ),
             KnownMistake(
                 "padded",
-                lambda segments, height, width: (
-                    8 * whole_file(segments) / (256 * -(-height // 16) * -(-width // 16))
+                lambda segments, height, width: file_rate(
+                    segments, 16 * -(-height // 16), 16 * -(-width // 16)
                 ),
                 "You counted the pixels that the codec adds to reach multiples of 16. The rate is "
                 "per pixel of the picture.",

@@ -1,0 +1,104 @@
+"""The notebook that students get of a solution: stubs in place of answers, expected pictures."""
+
+import base64
+import copy
+import html
+import json
+import re
+from collections.abc import Iterator
+
+import nbformat
+from nbformat import NotebookNode
+
+from course_lib.grading.authoring.questions import AuthoringError
+from course_lib.grading.authoring.solutions import BEGIN, Solution, expect, role_of
+
+PICTURE_TAG = "expected-picture"  # of a cell whose saved picture students see beside their own
+_END = re.compile(r"\s*(?:<!-- )?### END SOLUTION(?: -->)?\s*")
+_METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def student_notebook(solution: Solution) -> tuple[NotebookNode, dict[str, bytes]]:
+    """The exercise: stubs for answers, no outputs; and the expected pictures, by file name.
+
+    Depends on the solution's file alone, with its saved outputs.
+
+    Raises:
+        AuthoringError: a solution's marks are out of order, or a picture was not saved.
+    """
+    notebook = nbformat.v4.new_notebook(metadata=copy.deepcopy(_METADATA))
+    pictures: dict[str, bytes] = {}
+    for cell in solution.notebook.cells:
+        try:
+            notebook.cells.append(student_cell(cell))
+            if PICTURE_TAG in cell.metadata.get("tags", []):
+                name = f"{solution.name}-{cell.id}.png"
+                pictures[name], width, alt = _saved_picture(cell)
+                image = f'<img src="expected/{name}" width="{width}" alt="{html.escape(alt)}">'
+                notebook.cells.append(
+                    nbformat.v4.new_markdown_cell(
+                        f"**Expected:**\n\n{image}", id=f"{cell.id}-expected"
+                    )
+                )
+        except AuthoringError as error:
+            raise AuthoringError(f"{solution.path}, cell {cell.id}: {error}") from error
+    return notebook, pictures
+
+
+def student_cell(cell: NotebookNode) -> NotebookNode:
+    """The cell as students get it: no solution, no outputs, and locked if it is the course's."""
+    role = role_of(cell)
+    metadata = {"nbgrader": copy.deepcopy(cell.metadata.nbgrader)} if role else {}
+    if role:
+        metadata["deletable"] = False
+    if role in ("given", "check"):
+        metadata["editable"] = False
+    source = cell.source
+    if role in ("answer", "written"):
+        source = "\n".join(_without_solution(cell))
+    make = {"code": nbformat.v4.new_code_cell, "markdown": nbformat.v4.new_markdown_cell}
+    return make[cell.cell_type](source, id=cell.id, metadata=metadata)
+
+
+def _without_solution(cell: NotebookNode) -> Iterator[str]:
+    inside = False
+    stubs = 0
+    for line in cell.source.split("\n"):
+        begin = BEGIN.fullmatch(line)
+        if begin:
+            expect(not inside, "a solution begins within a solution")
+            inside = True
+            if cell.cell_type == "markdown":
+                stubs += 1
+                yield "*Write your answer here.*"
+            elif begin[2]:
+                stubs += 1
+                what = json.dumps(begin[2], ensure_ascii=False)
+                yield f"{begin[1]}raise NotImplementedError({what})"
+        elif _END.fullmatch(line):
+            expect(inside, "a solution ends that has not begun")
+            inside = False
+        elif not inside:
+            stubs += line.split("#")[0].rstrip().endswith("= ...")
+            yield line
+    expect(not inside, "a solution does not end: `### END SOLUTION` is missing")
+    expect(
+        stubs > 0,
+        "students would see no stub: say what to write, `### BEGIN SOLUTION: what to write`, or "
+        "put a line `name = ...` above it",
+    )
+
+
+def _saved_picture(cell: NotebookNode) -> tuple[bytes, int, str]:
+    """The PNG that `course_lib.plots.show` left in a cell's output, its width and its alt text."""
+    for output in cell.get("outputs", []):
+        shown = output.get("metadata", {}).get("image/png", {})
+        if "image/png" in output.get("data", {}) and shown.get("alt") and shown.get("width"):
+            return base64.b64decode(output.data["image/png"]), shown["width"], shown["alt"]
+    raise AuthoringError(
+        f"it is tagged {PICTURE_TAG}, but has no saved picture; show it by plots.show, and run "
+        "`course notebooks` before `course release`"
+    )

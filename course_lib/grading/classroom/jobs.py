@@ -1,0 +1,197 @@
+"""Grading everything that was handed in: what is graded already is kept, the rest is graded now.
+
+Each verdict lies in a file of its own, named by a hash of the submission, the exercise and the
+grader, and written whole by one process. A run that dies is taken up where it was; nothing is
+graded twice, and equal files are graded once.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from course_lib.errors import CourseError
+from course_lib.grading.asking.digests import digest
+from course_lib.grading.asking.fixtures import Exercise
+from course_lib.grading.classroom.exercise_files import ExerciseFiles, load_key, load_outline
+from course_lib.grading.classroom.grader import Grader, ungraded, unreadable, version_of
+from course_lib.grading.classroom.journal import Journal
+from course_lib.grading.classroom.matching import match_exercise
+from course_lib.grading.classroom.notebooks import UnreadableSubmission, read_notebook
+from course_lib.grading.classroom.results import Entry, Graded
+from course_lib.grading.classroom.submissions import Submission, SubmissionError, choose
+from course_lib.grading.sandbox.sessions import Limits
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a grader needs besides submissions; it can be sent to another machine."""
+
+    exercises: tuple[ExerciseFiles, ...]
+    secret: bytes
+    limits: Limits
+    unsafe: bool = False
+    hidden: tuple[Path, ...] = ()  # what students' code must not see, wherever it lies
+
+
+@dataclass(frozen=True)
+class Job:
+    """A submission to be graded."""
+
+    key: str
+    exercise: Exercise
+    submission: Submission
+    sha256: str
+
+    def read(self) -> bytes:
+        """The submission's bytes.
+
+        Raises:
+            SubmissionError: they cannot be read any more, or are others than before.
+        """
+        content = self.submission.read()
+        if digest(content) != self.sha256:
+            raise SubmissionError(f"{self.submission.file} has changed while it waited.")
+        return content
+
+    def ungraded(self, problem: str) -> Graded:
+        """What is said of it when the grader fails."""
+        return replace(ungraded(self.exercise, problem), sha256=self.sha256)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done: jobs, and what can be said without running anything."""
+
+    jobs: tuple[Job, ...]  # of different keys, none graded yet
+    handed_in: tuple[tuple[Submission, str], ...]  # with the key of its verdict
+    verdicts: dict[str, Graded]  # key → of what is graded already, or needs no grading
+    num_kept: int  # how many of these were graded by an earlier run
+
+
+def not_for_students(repository: Path) -> tuple[Path, ...]:
+    """What a student's code must not see even where it lies among what it may."""
+    return tuple(repository / name for name in ("solutions", "tests", "exercises", ".git"))
+
+
+def make_plan(
+    submissions: Sequence[Submission],
+    recipe: Recipe,
+    journal: Journal,
+    names: Collection[str] = (),
+    shard: tuple[int, int] = (1, 1),
+) -> Plan:
+    """Read and sort what was handed in.
+
+    Args:
+        names: of exercises, to leave out all others.
+        shard: (i, n) to take only the i-th of n parts; all parts together are everything.
+
+    Raises:
+        CourseError: no exercise has one of the names.
+        AuthoringError, FixtureError: an exercise cannot be read.
+    """
+    known = [files.name for files in recipe.exercises]
+    if unknown := sorted(set(names) - set(known)):
+        raise CourseError(f"No exercise {', '.join(unknown)}; expected one of: {', '.join(known)}.")
+    exercises = [load_outline(files) for files in recipe.exercises]
+    versions = {
+        files.name: version_of(files, recipe.limits, not recipe.unsafe)
+        for files in recipe.exercises
+    }
+    part, parts = shard
+    chosen = _choose(submissions, exercises)
+    if names:
+        chosen = [found for found in chosen if found[1] and found[1].name in names]
+    chosen = chosen[part - 1 :: parts]
+    jobs: dict[str, Job] = {}
+    verdicts: dict[str, Graded] = {}
+    handed_in, num_kept = [], 0
+    for submission, exercise, content_hash, problem in chosen:
+        named = exercise.name if exercise else ""
+        key = _key(content_hash, versions.get(named, ""), problem)
+        handed_in.append((submission, key))
+        if key in verdicts or key in jobs:
+            continue
+        if problem:
+            verdicts[key] = replace(
+                unreadable(exercise, problem),
+                sha256=content_hash,
+                has_hidden_cases=all(files.has_answers for files in recipe.exercises),
+                is_sandboxed=not recipe.unsafe,
+            )
+        elif (graded := journal.get(key)) is not None:
+            verdicts[key] = graded
+            num_kept += 1
+        else:
+            jobs[key] = Job(key, exercise, submission, content_hash)
+    return Plan(tuple(jobs.values()), tuple(handed_in), verdicts, num_kept)
+
+
+def list_entries(plan: Plan, verdicts: dict[str, Graded]) -> list[Entry]:
+    """The class's results: every submission of the plan with its verdicts."""
+    return [
+        Entry(submission.student, submission.file, verdicts[key], submission.notes)
+        for submission, key in plan.handed_in
+    ]
+
+
+def _key(content_hash: str, version: str, problem: str) -> str:
+    return digest(f"{content_hash} {version} {problem}".encode())[:32]
+
+
+_Chosen = tuple[Submission, Exercise | None, str, str]
+
+
+def _choose(submissions: Sequence[Submission], exercises: Sequence[Exercise]) -> list[_Chosen]:
+    """One submission for each student and exercise: which, its hash, and why it is unreadable."""
+    groups: dict[tuple, list[_Chosen]] = {}
+    for submission in submissions:
+        found = _identify(submission, exercises)
+        name = found[1].name if found[1] else ""
+        groups.setdefault((submission.student, name), []).append(found)
+    chosen = []
+    for group in groups.values():
+        by_file = {found[0].file: found for found in group}
+        best = choose([found[0] for found in group])
+        chosen.append((best, *by_file[best.file][1:]))
+    return sorted(chosen, key=lambda found: (found[0].student.name, found[0].file))
+
+
+def _identify(submission: Submission, exercises: Sequence[Exercise]) -> _Chosen:
+    content = b""
+    try:
+        content = submission.read()
+        exercise = match_exercise(read_notebook(content), submission.file, exercises)
+        problem = ""
+    except (SubmissionError, UnreadableSubmission) as error:
+        problem = str(error)
+        exercise = next((found for found in exercises if found.name in submission.file), None)
+    return submission, exercise, digest(content), problem
+
+
+def grade_here(jobs: Sequence[Job], recipe: Recipe) -> Iterator[tuple[str, Graded]]:
+    """Grade in this process, one job after the other; yields keys and verdicts."""
+    if not jobs:
+        return
+    with make_grader(needed(recipe, jobs)) as grader:
+        for job in jobs:
+            try:
+                yield job.key, grader.grade(job.read(), exercise_name=job.exercise.name)
+            except SubmissionError as error:
+                yield job.key, job.ungraded(str(error))
+
+
+def needed(recipe: Recipe, jobs: Sequence[Job]) -> Recipe:
+    """The recipe with no more exercises than the jobs need."""
+    names = {job.exercise.name for job in jobs}
+    return replace(recipe, exercises=tuple(one for one in recipe.exercises if one.name in names))
+
+
+def make_grader(recipe: Recipe) -> Grader:
+    """A grader of the recipe's exercises, warm.
+
+    Raises:
+        SandboxError, AuthoringError, FixtureError: it cannot be made.
+    """
+    keys = [load_key(files) for files in recipe.exercises]
+    return Grader(keys, recipe.secret, recipe.limits, recipe.hidden, recipe.unsafe)

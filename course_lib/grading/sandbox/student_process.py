@@ -1,0 +1,163 @@
+"""A student's process: runs cells, then answers questions, as the grader tells it to.
+
+This runs inside the sandbox, in the same process as the student's code, which can therefore change
+anything in here. What it can forge is answers, never verdicts: these are made outside, from inputs
+that this process sees only when it is asked.
+"""
+
+import ast
+import asyncio
+import builtins
+import inspect
+import linecache
+import socket
+import sys
+import types
+from typing import Any
+
+from IPython.core.inputtransformer2 import TransformerManager
+
+from course_lib.grading.asking.outcomes import Outcome, run_cases
+from course_lib.grading.asking.values import UnreadableValue, freeze, pack, unpack
+from course_lib.grading.sandbox.wire import MAX_TEXT, Closed, TooLarge, receive_frame, send_frame
+
+READY = "ready"
+_PYTHON_MAGICS = ("capture", "time", "timeit")  # cell magics whose cell is Python all the same
+
+
+class Shell:
+    """What ``get_ipython()`` gives in cells: magics and shell lines do nothing, and do no harm."""
+
+    def __init__(self, namespace: dict[str, Any]):
+        self.user_ns = namespace
+
+    def run_cell_magic(self, name: str, line: str, cell: str) -> None:
+        if name in _PYTHON_MAGICS:
+            _execute(cell, f"<%%{name}>", self.user_ns)
+
+    def run_line_magic(self, name: str, line: str, *_, **__) -> None:
+        if name == "time":
+            _execute(line, f"<%{name}>", self.user_ns)
+
+    def getoutput(self, *_, **__) -> list[str]:
+        return []
+
+    def __getattr__(self, name: str):
+        return lambda *_, **__: None
+
+
+def serve(connection: socket.socket) -> None:
+    """Do what the frames that arrive ask for, one after the other, until there are no more.
+
+    ``{"run": source, "place": …}`` runs a cell; the reply is ``{"error": text or None}``.
+    ``{"ask": expression, "place", "kind", "gradient_of", "cases"}`` puts a question; the reply has
+    ``outcomes``, or the ``value`` of a number or choice, or says ``unanswered`` or ``error``.
+    Each frame has a ``number``, which the reply repeats.
+    """
+    namespace = _new_main()
+    send_frame(connection, READY)
+    while True:
+        try:
+            message, arrays = receive_frame(connection)
+        except Closed:
+            return
+        replied: list = []
+        try:
+            reply = _run(message, namespace) if "run" in message else None
+            if reply is None:
+                reply = _ask(message, unpack(message["cases"], arrays), namespace, replied)
+        except MemoryError:
+            reply, replied = {"limit": "memory"}, []
+        number = {"number": message["number"]}
+        try:
+            send_frame(connection, reply | number, replied)
+        except (TooLarge, ValueError, MemoryError) as error:  # ValueError: of integers
+            reason = f"a result that is too large: {error}"
+            send_frame(connection, {"limit": reason[:MAX_TEXT]} | number)
+
+
+def _new_main() -> dict[str, Any]:
+    """The names of a fresh ``__main__``, as a notebook has them."""
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    shell = Shell(vars(module))
+    for target in (builtins, module):
+        target.get_ipython = lambda: shell
+        target.display = lambda *_, **__: None
+    return vars(module)
+
+
+def _run(message: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
+    try:
+        _execute(message["run"], f"<{message['place']}>", namespace)
+    except MemoryError:
+        raise
+    except NotImplementedError:
+        pass  # a stub, which says so when its question is asked
+    except BaseException as error:
+        return {"error": _describe(error)}
+    return {"error": None}
+
+
+def _execute(source: str, name: str, namespace: dict[str, Any]) -> None:
+    """Run a cell as Jupyter does, magics and a top-level ``await`` included."""
+    source = TransformerManager().transform_cell(source)
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    code = compile(source, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    found = eval(code, namespace)
+    if inspect.iscoroutine(found):
+        asyncio.run(found)
+
+
+def _ask(
+    message: dict[str, Any], cases: list[dict[str, Any]], namespace: dict[str, Any], arrays: list
+) -> dict[str, Any]:
+    kind = message["kind"]
+    try:
+        answer = eval(compile(message["ask"], f"<{message['place']}>", "eval"), namespace)
+        if answer is ...:
+            raise NotImplementedError
+        if kind in ("value", "choice"):
+            return {"value": pack(_freeze_plain(answer), arrays)}
+        outcomes, _ = run_cases(kind, answer, cases, message["gradient_of"])
+    except MemoryError:
+        raise
+    except NotImplementedError:
+        return {"unanswered": True}
+    except UnreadableValue as error:
+        return {"error": f"got {error}; expected a number or a text"}
+    except BaseException as error:
+        return {"error": _describe(error)}
+    return {"outcomes": [_pack_outcome(outcome, arrays) for outcome in outcomes]}
+
+
+def _freeze_plain(answer: Any) -> Any:
+    return freeze(sorted(answer) if isinstance(answer, (set, frozenset)) else answer)
+
+
+def _pack_outcome(outcome: Outcome, arrays: list) -> dict[str, Any]:
+    packed = {name: pack(value, arrays) for name, value in vars(outcome).items()}
+    return packed | {"error": outcome.error[:MAX_TEXT]}
+
+
+def _describe(error: BaseException) -> str:
+    """Type, message and line of an exception, whatever its own methods do."""
+    name = type(error).__name__
+    try:
+        text = f"{name}: {error}"[:MAX_TEXT]
+        line = _last_line(error)
+    except BaseException:
+        return name
+    return f"{text} (line {line})" if line else text
+
+
+def _last_line(error: BaseException) -> int | None:
+    """The line of a cell in which an exception came up."""
+    if isinstance(error, SyntaxError):
+        return None  # its message says so
+    line, trace = None, error.__traceback__
+    while trace:
+        if trace.tb_frame.f_code.co_filename.startswith("<"):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
