@@ -20,6 +20,7 @@ lab test:
 setup clean:
 	@$(PYTHON) start.py $@
 
+# not in the bundle: begin
 quick: ## run the tests that together take under a minute
 	@$(PYTHON) start.py test tests -m "not slow and not browser" $(ARGS)
 notebooks: setup ## execute and save all notebooks
@@ -39,3 +40,4 @@ lock: ## write constraints.txt anew: what pyproject.toml asks for, on every plat
 	    --only-binary :all: --extra test --no-annotate --custom-compile-command "make lock" \
 	    --output-file constraints.txt $(ARGS) pyproject.toml
 	@sed -i.old -E '/^(cuda-|nvidia-|triton=)/d' constraints.txt && rm constraints.txt.old
+# not in the bundle: end

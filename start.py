@@ -73,6 +73,9 @@ def lab(extra):
     # news, no search for updates, no catalogue of extensions.
     command += ["--LabApp.news_url=None", "--LabApp.extension_manager=readonly"]
     command += [f"--LabApp.app_settings_dir={ROOT / '.jupyterlab'}"]
+    # Lectures open without the answers to their predictions, and are saved with stills of widgets.
+    command += ["--ServerApp.contents_manager_class=course_lib.contents.LectureContents"]
+    command += ["--Exporter.preprocessors=course_lib.contents.Stills"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # the usual user of a container

@@ -3,9 +3,11 @@
 A saved notebook is what a fresh kernel gives, cell by cell, and nothing of the machine that ran
 it. Widget state is left out on purpose: it would add every picture that a slider can show to the
 file and change at each run, while a page without a kernel could still not redraw anything. Such
-a page shows the widget's fallback text, and the static figure beside it.
+a page shows a still of the widget. Execution counts are left out too: a cell that has one was run
+by the student, and its answer stays (`course_lib.outputs`).
 """
 
+import ast
 import copy
 import json
 import platform
@@ -24,6 +26,7 @@ from nbformat import NotebookNode
 
 from course_lib import lecture
 from course_lib.errors import CourseError
+from course_lib.outputs import PREDICT_TAG, forget_kernels, has_tag, is_still, to_stills
 from course_lib.paths import REPOSITORY, atomic_write, data_dir
 
 FOLDERS = ("notebooks", "solutions", "exercises")
@@ -33,7 +36,6 @@ MAX_SECONDS = 90  # of a lecture, from a cold kernel on two cores
 MAX_SECONDS_OF_ALL = 720  # lectures
 CELL_SECONDS = 300  # after which a cell counts as hung
 STRICT_TAG = "nbval-check-output"
-LIVE_WIDGET = "A live widget: run this cell, then move its controls."
 
 _SLIDE_TYPES = ("slide", "subslide", "fragment", "skip", "notes")
 _CAPTIONS = ("# Set-up: ", "# Drawing: ", "# Check: ")  # of folded cells: their first line
@@ -49,9 +51,9 @@ _NOTEBOOK_METADATA = {
         "pygments_lexer": "ipython3",
     },
 }
-_WIDGET = "application/vnd.jupyter.widget-view+json"
-_PROGRESS = re.compile(r"\[\d\d:\d\d.*\]\s*$")  # how tqdm's widget describes itself
-_IS_LIVE = "live_widget"  # marks, in an output's metadata, where a widget was
+_PREDICTION = re.compile(r"^#+ .*Predict, then run|\*\*Predict, then run", re.MULTILINE)
+_HEADING = re.compile(r"^#+ ", re.MULTILINE)
+_WORDING = ("title", "alt", "caption")  # arguments that say what a picture shows
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
 _LOCAL_PATH = re.compile(
@@ -188,26 +190,23 @@ def rebuild(path: Path) -> tuple[float, list[str]]:
 def normalise(notebook: NotebookNode) -> NotebookNode:
     """A copy without what differs from run to run or machine to machine.
 
-    Drops stderr (warnings), progress bars, widget state and model ids, times of execution, the
-    interpreter's version, and what editors keep in the metadata.
+    Drops execution counts, stderr (warnings), progress bars, widget state and model ids, times of
+    execution, the interpreter's version, and what editors keep in the metadata.
     """
     notebook = copy.deepcopy(notebook)
     notebook.metadata = nbformat.from_dict(_NOTEBOOK_METADATA)
+    to_stills(notebook)
+    forget_kernels(notebook)
     for cell in notebook.cells:
         for key in set(cell.metadata) - set(_CELL_METADATA):
             del cell.metadata[key]
         if cell.cell_type != "code":
             continue
-        cell.outputs = [
-            output
-            for output in cell.outputs
-            if not _is_stderr(output) and not _is_progress_bar(output)
-        ]
+        cell.execution_count = None
+        cell.outputs = [output for output in cell.outputs if not _is_stderr(output)]
         for output in cell.outputs:
-            if output.get("data", {}).pop(_WIDGET, None):
-                if "text/html" not in output.data:
-                    output.data = NotebookNode({"text/plain": LIVE_WIDGET})
-                output.metadata = NotebookNode({_IS_LIVE: True})
+            if "execution_count" in output:
+                output.execution_count = None
     return notebook
 
 
@@ -241,7 +240,8 @@ def check_notebook(path: Path) -> list[str]:
         )
     if path.read_text(encoding="utf-8") != to_text(normalise(notebook)):
         problems.append(f"{name} is not as `course notebooks {path.stem}` saves it; run that.")
-    problems += _check_order(name, notebook)
+    problems += _check_run(name, notebook)
+    problems += _check_predictions(path, notebook)
     for index, cell in enumerate(notebook.cells):
         faults = [*_check_cell(cell)]
         if path.parent.name == "notebooks":
@@ -394,24 +394,58 @@ def _is_stderr(output: NotebookNode) -> bool:
     return output.output_type == "stream" and output.name == "stderr"
 
 
-def _is_progress_bar(output: NotebookNode) -> bool:
-    data = output.get("data", {})
-    return _WIDGET in data and bool(_PROGRESS.search(data.get("text/plain", "")))
+def _check_run(name: str, notebook: NotebookNode) -> Iterator[str]:
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if code and not any(cell.outputs for cell in code):
+        yield f"{name} has no outputs. Run `course notebooks {Path(name).stem}`."
 
 
-def _check_order(name: str, notebook: NotebookNode) -> list[str]:
-    counts = [
-        cell.execution_count
-        for cell in notebook.cells
-        if cell.cell_type == "code" and cell.source.strip()
-    ]
-    if counts == list(range(1, len(counts) + 1)):
-        return []
-    found = ", ".join("–" if count is None else str(count) for count in counts)
-    return [
-        f"{name} was not run once from top to bottom: its execution counts are {found}. "
-        f"Run `course notebooks {Path(name).stem}`."
-    ]
+def _check_predictions(path: Path, notebook: NotebookNode) -> Iterator[str]:
+    """Every question has its answer in a cell tagged `predict`, before the next heading."""
+    asked = None
+    for index, cell in enumerate([*notebook.cells, None]):
+        if cell and has_tag(cell, PREDICT_TAG):
+            asked = None
+        elif cell is None or (cell.cell_type == "markdown" and _HEADING.search(cell.source)):
+            if asked is not None:
+                yield (
+                    f"{_place(path, asked, notebook.cells[asked])} asks for a prediction, but no "
+                    f"code cell before the next heading has the tag {PREDICT_TAG}: the answer "
+                    "would be there before the question is read."
+                )
+            asked = index if cell and _PREDICTION.search(cell.source) else None
+
+
+def _check_answer(cell: NotebookNode) -> Iterator[str]:
+    """A cell tagged `predict` does not say in its code what the reader shall predict."""
+    if cell.cell_type != "code" or not cell.outputs:
+        yield f"is tagged {PREDICT_TAG}, but has no output that could wait for a prediction."
+        return
+    if cell.metadata.get("jupyter", {}).get("source_hidden"):
+        return
+    for name, text in _wording(cell.source):
+        yield (
+            f"is tagged {PREDICT_TAG}, and its code says {name} {text[:40]!r} before it is run. "
+            "Compute the words, or fold the cell that has them."
+        )
+
+
+def _wording(source: str) -> Iterator[tuple[str, str]]:
+    """Titles and descriptions that stand in the code as they will in the picture."""
+    try:
+        calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    except SyntaxError:  # of IPython, say
+        return
+    for call in calls:
+        given = [(word.arg, word.value) for word in call.keywords if word.arg in _WORDING]
+        function = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        if function in ("set_title", "suptitle"):
+            given += [("title", argument) for argument in call.args[:1]]
+        elif function == "show":
+            given += [("alt", argument) for argument in call.args[1:2]]
+        for name, value in given:
+            if isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value:
+                yield name, value.value
 
 
 def _check_cell(cell: NotebookNode) -> Iterator[str]:
@@ -432,7 +466,9 @@ def _check_cell(cell: NotebookNode) -> Iterator[str]:
                 yield f"shows an object's address ({_ADDRESS.search(text)[0]}), which changes."
             if path := _machine_path(text):
                 yield f"shows a path of the machine that ran it: {path}"
-    if STRICT_TAG in cell.metadata.get("tags", []):
+    if has_tag(cell, PREDICT_TAG):
+        yield from _check_answer(cell)
+    if has_tag(cell, STRICT_TAG):
         outputs = cell.get("outputs", [])
         if not outputs:
             yield f"is tagged {STRICT_TAG}, but has no text to compare: it could never fail."
@@ -457,9 +493,9 @@ def _check_slide(cell: NotebookNode) -> Iterator[str]:
 
 
 def _check_lecture(name: str, notebook: NotebookNode) -> Iterator[str]:
-    if not any(STRICT_TAG in cell.metadata.get("tags", []) for cell in notebook.cells):
+    if not any(has_tag(cell, STRICT_TAG) for cell in notebook.cells):
         yield f"{name} has no cell tagged {STRICT_TAG}: nothing holds its results."
-    widgets = sum(_is_live(output) for _, _, output in _outputs(notebook))
+    widgets = sum(is_still(output) for _, _, output in _outputs(notebook))
     if widgets < 2:
         yield f"{name} shows {widgets} live widgets; expected at least 2."
 
@@ -492,15 +528,11 @@ def _machine_path(text: str) -> str | None:
     return found[0] if found else None
 
 
-def _is_live(output: NotebookNode) -> bool:
-    return _IS_LIVE in output.get("metadata", {})
-
-
 def _is_shown(output: NotebookNode) -> bool:
     """Whether an output is there to be looked at, not to be compared as text."""
     data = output.get("data", {})
     return (
-        _is_live(output)
+        is_still(output)
         or any(mime.startswith("image/") for mime in data)
         or "<img" in data.get("text/html", "")
         or bool(re.fullmatch(r"<.*>", data.get("text/plain", "").strip(), re.DOTALL))

@@ -1,5 +1,6 @@
 """Live figures, and the draggable before/after comparison; all of it works without a network."""
 
+import base64
 import html
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from course_lib import plots
 from course_lib.errors import InputError
 from course_lib.images import as_rgb8
 
+_STILL_SIDE = 640  # pixels, at most, of photographs' stills: notebooks keep them
 _FAST = 0.3  # seconds: up to here a slider redraws while it is dragged, above when it is released
 
 
@@ -134,6 +136,12 @@ class Live(ipywidgets.VBox):
         for control in self._eager:
             control.continuous_update = fast
 
+    def _repr_mimebundle_(self, **options) -> tuple[dict, dict]:
+        settings = ", ".join(map(_setting, self.controls.values()))
+        kind = "comparison" if isinstance(self.view, Comparison) else "figure"
+        sentence = f"A still of a live {kind}, at {settings}. Run the cell above to move it."
+        return _with_still(super()._repr_mimebundle_(**options), self.view, sentence)
+
 
 class Picture(anywidget.AnyWidget):
     """A picture with a description; the next one replaces it without a flash of nothing."""
@@ -141,6 +149,14 @@ class Picture(anywidget.AnyWidget):
     png = traitlets.Bytes().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
     width = traitlets.Int().tag(sync=True)  # CSS pixels
+
+    def still(self) -> tuple[Image.Image, int, str]:
+        """The picture as it is, its width in CSS pixels, and its description."""
+        return _decode(self.png), self.width, self.alt
+
+    def _repr_mimebundle_(self, **options) -> tuple[dict, dict]:
+        sentence = "A still of a live figure. Run the cell above to see it move."
+        return _with_still(super()._repr_mimebundle_(**options), self, sentence)
 
     _esm = """
     function render({ model, el }) {
@@ -199,6 +215,33 @@ class Comparison(anywidget.AnyWidget):
             self.set_trait("after", _png(after))
             if labels is not None:
                 self.labels = tuple(labels)
+
+    def still(self) -> tuple[Image.Image, int, str]:
+        """One picture left of the divider, the other right of it; the middle, where zoomed in."""
+        before, after = _decode(self.before), _decode(self.after)
+        if self.zoom != "fit":
+            zoom = int(self.zoom)
+            left, top = (max(0, length - _STILL_SIDE // zoom) // 2 for length in before.size)
+            right, bottom = before.width - left, before.height - top
+            size = ((right - left) * zoom, (bottom - top) * zoom)
+            before, after = (
+                one.crop((left, top, right, bottom)).resize(size, Image.Resampling.NEAREST)
+                for one in (before, after)
+            )
+        before.thumbnail((_STILL_SIDE, _STILL_SIDE))
+        after.thumbnail((_STILL_SIDE, _STILL_SIDE))
+        split = round(self.position * before.width)
+        after.paste(before.crop((0, 0, split, before.height)))
+        after.paste("white", (split - 1, 0, split + 1, after.height))
+        return after, after.width, " | ".join(self.labels)
+
+    def _repr_mimebundle_(self, **options) -> tuple[dict, dict]:
+        left, right = self.labels
+        sentence = (
+            f"A still of a comparison, {left} on the left and {right} on the right. "
+            "Run the cell above to drag the line between them."
+        )
+        return _with_still(super()._repr_mimebundle_(**options), self, sentence)
 
     _esm = r"""
     const ZOOMS = [["fit", "Fit"], ["1", "1×"], ["2", "2×"], ["4", "4×"]];
@@ -418,6 +461,32 @@ class Comparison(anywidget.AnyWidget):
     """
 
 
+def _with_still(
+    bundle: tuple[dict, dict] | dict, view: Picture | Comparison, sentence: str
+) -> tuple[dict, dict]:
+    """A widget's mime bundle, with what a page without a kernel shows: a picture and a sentence.
+
+    `course_lib.outputs` puts them in the widget's place when a notebook is saved.
+    """
+    data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+    picture, width, alt = view.still()
+    buffer = BytesIO()
+    picture.quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+        buffer, "PNG", optimize=True
+    )
+    data = {**data, "text/plain": sentence}
+    data["image/png"] = base64.b64encode(buffer.getvalue()).decode()
+    return data, {**metadata, "image/png": {"width": width, "alt": alt or sentence}}
+
+
+def _setting(control: ipywidgets.DOMWidget) -> str:
+    """What a control says and where it stands."""
+    value = getattr(control, "label", control.value)
+    if isinstance(value, float):
+        value = f"{value:.4g}"
+    return f"{control.description.rstrip(':')} {value}"
+
+
 def _title(axes: Axes) -> str:
     return axes.get_title("left") or axes.get_title() or axes.get_title("right")
 
@@ -431,6 +500,10 @@ def _make_readable(control: ipywidgets.DOMWidget, name: str) -> None:
     if control.layout.width is None:
         control.layout.width = "36em"
     control.layout.max_width = "100%"
+
+
+def _decode(png: bytes) -> Image.Image:
+    return Image.open(BytesIO(png)).convert("RGB")
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -12,17 +12,17 @@ from course_lib.paths import REPOSITORY
 
 # From the ground up. A package's name stands for all of its modules.
 FLOORS = (
-    ("errors", "paths", "device", "weights"),
+    ("errors", "paths", "device", "weights", "outputs"),
     ("images", "metrics", "losses", "layers", "quantization"),
     ("coding", "tiling"),
     ("models", "pca_start", "joint", "coder", "classic", "codestreams"),
     ("codecs", "__init__"),  # `import course_lib` offers what codecs has
     ("optimizers", "training", "recipes", "evaluation", "info"),
-    ("plots", "widgets", "lecture", "notebooks"),
+    ("plots", "widgets", "lecture", "notebooks", "contents"),
     ("cli",),
 )
 # What stands apart, and all that it leans on. Only the roof leans on it.
-APART = {"grading": ("errors", "paths")}
+APART = {"grading": ("errors", "paths", "outputs")}
 
 
 def read_imports(package: Path) -> dict[str, dict[str, int]]:

@@ -11,7 +11,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from course_lib import cli, notebooks
 from course_lib.lecture import chapters, generated
 from course_lib.notebooks import (
-    LIVE_WIDGET,
     STRICT_TAG,
     NotebookError,
     check_notebook,
@@ -21,6 +20,7 @@ from course_lib.notebooks import (
     read_notebook,
     to_text,
 )
+from course_lib.outputs import LIVE_WIDGET, PREDICT_TAG
 from course_lib.paths import REPOSITORY
 
 CHAPTERS = chapters()
@@ -134,19 +134,6 @@ def without_outputs(cells):
         cell.outputs, cell.execution_count = [], None
 
 
-def run_out_of_order(cells):
-    cells[1].execution_count, cells[2].execution_count = 2, 1
-
-
-def run_twice(cells):
-    for cell in cells[1:]:
-        cell.execution_count += 1
-
-
-def cell_left_out(cells):
-    cells[3].execution_count = None
-
-
 def error_in_output(cells):
     cells[1].outputs = [new_output("error", ename="KeyError", evalue="'x'", traceback=[])]
 
@@ -235,15 +222,47 @@ def one_widget(cells):
     cells[5].outputs = []
 
 
+def ask(cells, question, source, *outputs, between=()):
+    """Add a prediction, and a cell that answers it."""
+    added = [new_markdown_cell(question, id="ask"), *between]
+    for cell in added:
+        cell.metadata["slideshow"] = {"slide_type": "slide"}
+    cells += [*added, code(source, 9, *outputs, tags=[PREDICT_TAG])]
+
+
+def question_without_answer(cells):
+    ask(cells, "### Predict, then run\nSo?", "print(6)", printed("6\n"))
+    cells[-1].metadata["tags"] = []
+
+
+def answer_after_the_next_heading(cells):
+    heading = new_markdown_cell("## Next", id="next")
+    ask(cells, "**Predict, then run:** so?", "print(6)", printed("6\n"), between=[heading])
+
+
+def answer_without_output(cells):
+    ask(cells, "### Predict, then run", "x = 6")
+
+
+def answer_in_a_title(cells):
+    ask(cells, "### Predict, then run", "draw(title='It falls')", printed("6\n"))
+
+
+def answer_in_an_axes_title(cells):
+    ask(cells, "### Predict, then run", "axes.set_title('It falls')", printed("6\n"))
+
+
+def answer_in_a_description(cells):
+    source = "plots.show(\n    draw(),\n    'It falls, '\n    'then it rises')"
+    ask(cells, "### Predict, then run", source, printed("6\n"))
+
+
 def too_large(cells):
     cells[1].outputs = [printed("1" * notebooks.MAX_BYTES)]
 
 
 DEFECTS = {
-    without_outputs: "not run once from top to bottom: its execution counts are –, –",
-    run_out_of_order: "execution counts are 2, 1, 3, 4, 5",
-    run_twice: "execution counts are 2, 3, 4, 5, 6",
-    cell_left_out: "execution counts are 1, 2, –, 4, 5",
+    without_outputs: "02_test.ipynb has no outputs. Run `course notebooks 02_test`",
     error_in_output: "cell 2 `a = 1` has an error in its output: KeyError: 'x'",
     image_without_alt: "cell 4 `show(figure)` shows a picture without alt text",
     image_with_blank_alt: "shows a picture without alt text",
@@ -265,6 +284,12 @@ DEFECTS = {
     path_in_html: "a path of the machine that ran it: C:\\Users\\student",
     address: "shows an object's address (at 0x7f6b2c0a1b50)",
     one_widget: "shows 1 live widgets; expected at least 2",
+    question_without_answer: "cell 7 `### Predict, then run` asks for a prediction, but no code",
+    answer_after_the_next_heading: "cell 7 `**Predict, then run:** so?` asks for a prediction",
+    answer_without_output: "is tagged predict, but has no output that could wait",
+    answer_in_a_title: "its code says title 'It falls' before it is run",
+    answer_in_an_axes_title: "its code says title 'It falls' before it is run",
+    answer_in_a_description: "its code says alt 'It falls, then it rises' before it is run",
     too_large: "bytes; expected at most 1,500,000",
 }
 
@@ -276,6 +301,17 @@ def test_checker_catches(defect, save):
     problems = check_notebook(save(notebook))
     assert len(problems) == (3 if defect is without_outputs else 1), problems
     assert DEFECTS[defect] in problems[0]
+
+
+def test_a_prediction_may_be_answered_by_words_that_are_computed_or_folded(save):
+    notebook = lecture()
+    title = new_markdown_cell("### Predict, then run\nSo?", id="ask")
+    title.metadata["slideshow"] = {"slide_type": "slide"}
+    hidden = {"jupyter": {"source_hidden": True}, "tags": [PREDICT_TAG]}
+    for count, source in enumerate(("show(f, alt=say(f))", "plot(title=f'{x} dB')", "%time 1"), 20):
+        notebook.cells += [code(source, count, printed("6\n"), tags=[PREDICT_TAG])]
+    notebook.cells += [title, code("show(f, alt='It falls')", 30, printed("6\n"), **hidden)]
+    assert check_notebook(save(notebook)) == []
 
 
 def stderr_kept(notebook):
@@ -291,6 +327,10 @@ def widget_state_kept(notebook):
     notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
 
 
+def counts_kept(notebook):
+    notebook.cells[1].execution_count = 1
+
+
 def times_kept(notebook):
     notebook.cells[1].metadata["execution"] = {"iopub.execute_input": "2024-01-01T00:00:00Z"}
 
@@ -300,7 +340,8 @@ def other_kernel(notebook):
 
 
 @pytest.mark.parametrize(
-    "trace", [stderr_kept, widget_kept, widget_state_kept, times_kept, other_kernel]
+    "trace",
+    [stderr_kept, widget_kept, widget_state_kept, counts_kept, times_kept, other_kernel],
 )
 def test_checker_catches_what_a_machine_left_behind(trace, save):
     notebook = normalise(lecture())
@@ -349,7 +390,7 @@ def test_links_time_and_needs_of_a_chapter_are_the_generated_ones(save):
 
 
 def test_solutions_need_no_slides_and_exercises_no_outputs(save):
-    notebook = new_notebook(nbformat_minor=5, cells=[code("a = 1\n" * 30, 1)])
+    notebook = new_notebook(nbformat_minor=5, cells=[code("a = 1\n" * 30, 1, printed("1\n"))])
     assert check_notebook(save(notebook, folder="solutions")) == []
     assert "exercises are handed out without" in check_notebook(save(notebook, "exercises"))[0]
     without_outputs(notebook.cells + notebook.cells)
@@ -424,7 +465,7 @@ def test_saved_notebook_is_what_a_fresh_kernel_gives_and_nothing_of_the_machine(
     assert text.endswith("}\n")
     assert '"version": "' not in text and "model_id" not in text
     outputs = [cell.outputs for cell in run.notebook.cells]
-    assert [cell.execution_count for cell in run.notebook.cells] == [1, 2, None, 3, 4, 5, 6]
+    assert [cell.execution_count for cell in run.notebook.cells] == [None] * 7
     assert [output.text for output in outputs[0]] == ["once\ntwice\n"]
     assert outputs[1] == outputs[3] == []
     assert outputs[4][0].data == {"text/plain": LIVE_WIDGET}
@@ -510,7 +551,7 @@ def test_check_says_everything_and_executes_nothing(clone, capsys, monkeypatch):
     monkeypatch.setattr(notebooks, "execute", None)
     assert cli.main(["notebooks", "--check"]) == 1
     captured = capsys.readouterr()
-    assert "its execution counts are –" in captured.err
+    assert "01_autoencoders.ipynb has no outputs" in captured.err
     assert "its time was never measured" in captured.err
 
 

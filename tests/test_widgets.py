@@ -174,6 +174,70 @@ def test_a_control_changes_both_pictures_and_labels():
     assert live.view.position == 0.2
 
 
+# Stills, for pages without a kernel
+
+
+def still(widget):
+    """What the widget leaves on a page without a kernel: picture, sentence, metadata."""
+    data, metadata = widget._repr_mimebundle_()
+    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
+    assert "text/html" not in data  # pages would prefer it to the picture
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB"))
+    return picture, data["text/plain"], metadata["image/png"]
+
+
+def assert_alike(picture, other):
+    """Equal, up to what a palette costs."""
+    assert picture.shape == other.shape
+    assert np.abs(picture.astype(int) - other).mean() < 8
+
+
+def test_a_live_figure_leaves_its_present_picture_and_says_where_its_controls_stand():
+    scale = ipywidgets.FloatLogSlider(1, description="Scale:", min=-1, max=1)
+    kind = ipywidgets.ToggleButtons(options=[("one", 1), ("two", 2)], description="Kind")
+    live = widgets.live(
+        lambda power, scale, kind: draw_power(power, scale), power=power_slider(), scale=scale,
+        kind=kind,
+    )  # fmt: skip
+    live.controls["power"].value = 5
+    kind.value = 2
+    picture, sentence, about = still(live)
+    assert_alike(picture, decoded(live.view.png))
+    assert "a live figure, at power 5, Scale 1, Kind two." in sentence
+    assert about == {"alt": "To the power of 5", "width": 400}
+    assert_alike(still(live.view)[0], picture)
+
+
+def test_a_comparison_leaves_both_sides_of_its_divider():
+    before, after = photograph("chelsea")[:200, :300], photograph("coffee")[:200, :300]
+    comparison = widgets.compare(before, after, ("cat", "coffee"))
+    comparison.position = 0.25
+    picture, sentence, about = still(comparison)
+    assert_alike(picture[:, :74], before[:, :74])
+    assert_alike(picture[:, 76:], after[:, 76:])
+    assert (picture[:, 74:76] > 240).all()
+    assert "cat on the left and coffee on the right" in sentence
+    assert about == {"alt": "cat | coffee", "width": 300}
+
+
+def test_a_zoomed_comparison_leaves_the_middle_at_its_zoom():
+    before = photograph("chelsea")[:300, :450]
+    comparison = widgets.compare(before, before, zoom="4")
+    middle = before[70:230, 145:305].repeat(4, axis=0).repeat(4, axis=1)
+    picture, _, about = still(comparison)
+    assert_alike(np.delete(picture, [319, 320], axis=1), np.delete(middle, [319, 320], axis=1))
+    assert about["width"] == 640
+
+
+def test_stills_of_large_pictures_are_light():
+    photo = np.tile(photograph("astronaut"), (2, 3, 1))
+    live = widgets.live_compare(lambda level: (photo, 255 - photo), level=power_slider())
+    picture, sentence, _ = still(live)
+    assert picture.shape == (427, 640, 3)
+    assert "a live comparison, at level 2." in sentence
+    assert len(live._repr_mimebundle_()[0]["image/png"]) < 250_000
+
+
 # In a real browser
 
 

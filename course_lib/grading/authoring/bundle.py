@@ -1,13 +1,19 @@
 """``course release --out``: the copy of the course that students get, everything but solutions."""
 
+import contextlib
+import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
+
 from course_lib.errors import InputError
 from course_lib.grading.authoring.release import build
+from course_lib.outputs import hide_answers
 
 # What of the top level students get as it is, what is made for them, and what they do not get.
 # Every entry that git tracks stands in one of the three.
@@ -29,6 +35,15 @@ BUNDLED = (
 )
 MADE = ("exercises",)
 NOT_BUNDLED = (".ci", "solutions", "tests")
+_OF_INSTRUCTORS = (  # left out of the folders above
+    Path("docs", "authoring_exercises.md"),
+    Path("docs", "ci"),
+    Path("docs", "grading"),
+    Path("docs", "instructors_guide.md"),
+)
+# Lines from one that says "not in the bundle: begin" to one that says "not in the bundle: end".
+_CUT = re.compile(rb"^[^\n]*not in the bundle: begin.*?not in the bundle: end[^\n]*\n", re.M | re.S)
+_WITH_CUTS = ("README.md", "Makefile")
 _LEFTOVERS = {"__pycache__", ".ipynb_checkpoints", ".progress.json", ".DS_Store"}
 _DOWNLOADS = Path("data", "images")
 
@@ -37,7 +52,8 @@ def bundle(repository: Path, target: Path) -> list[Path]:
     """Write what students get, everything but the solutions, to a folder; all of it or nothing.
 
     Exercises are made anew. Of the rest in `BUNDLED`, a git clone gives the files that git tracks,
-    any other copy of the course gives all of them.
+    any other copy of the course gives all of them. Lectures have no outputs below predictions, and
+    what only instructors need is not there.
 
     Returns:
         The paths of the files, relative to ``target``.
@@ -61,6 +77,7 @@ def bundle(repository: Path, target: Path) -> list[Path]:
                 (partial / file).write_bytes(made[file])
             else:
                 shutil.copy2(repository / file, partial / file)
+                _adapt(partial / file, file)
         if target.exists():
             target.rmdir()  # empty; Windows renames only to a free name
         partial.rename(target)
@@ -74,12 +91,27 @@ def bundle(repository: Path, target: Path) -> list[Path]:
     return files
 
 
+def _adapt(copy: Path, file: Path) -> None:
+    """Take out of a copied file what is not for students."""
+    if file.parts[0] == "notebooks" and file.suffix == ".ipynb":
+        with contextlib.suppress(ValueError):  # no JSON: not ours
+            notebook = json.loads(copy.read_text(encoding="utf-8"))
+            if isinstance(notebook, dict) and notebook.get("nbformat") == 4:
+                hide_answers(notebook)
+                text = nbformat.writes(nbformat.from_dict(notebook))
+                copy.write_bytes((text + "\n").encode())
+    elif file.as_posix() in _WITH_CUTS:
+        copy.write_bytes(_CUT.sub(b"", copy.read_bytes()))
+
+
 def _bundled_files(repository: Path) -> Iterator[Path]:
     tracked = _tracked_files(repository)
     for name in BUNDLED:
         top = repository / name
         for path in top.rglob("*") if top.is_dir() else [top]:
             file = path.relative_to(repository)
+            if any(file.is_relative_to(one) for one in _OF_INSTRUCTORS):
+                continue
             if tracked is not None:
                 wanted = file in tracked and path.is_file()
             else:
