@@ -51,8 +51,9 @@ _NOTEBOOK_METADATA = {
         "pygments_lexer": "ipython3",
     },
 }
-_PREDICTION = re.compile(r"^#+ .*Predict, then run|\*\*Predict, then run", re.MULTILINE)
-_HEADING = re.compile(r"^#+ ", re.MULTILINE)
+_PREDICTION = "Predict, then run"
+_HEADING = re.compile(rf"^#+ |^.*\*\*{_PREDICTION}", re.MULTILINE)
+_END = nbformat.v4.new_markdown_cell("# End")
 _WORDING = ("title", "alt", "caption")  # arguments that say what a picture shows
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
@@ -403,17 +404,17 @@ def _check_run(name: str, notebook: NotebookNode) -> Iterator[str]:
 def _check_predictions(path: Path, notebook: NotebookNode) -> Iterator[str]:
     """Every question has its answer in a cell tagged `predict`, before the next heading."""
     asked = None
-    for index, cell in enumerate([*notebook.cells, None]):
-        if cell and has_tag(cell, PREDICT_TAG):
+    for index, cell in enumerate([*notebook.cells, _END]):
+        if has_tag(cell, PREDICT_TAG):
             asked = None
-        elif cell is None or (cell.cell_type == "markdown" and _HEADING.search(cell.source)):
+        elif cell.cell_type == "markdown" and _HEADING.search(cell.source):
             if asked is not None:
                 yield (
                     f"{_place(path, asked, notebook.cells[asked])} asks for a prediction, but no "
                     f"code cell before the next heading has the tag {PREDICT_TAG}: the answer "
                     "would be there before the question is read."
                 )
-            asked = index if cell and _PREDICTION.search(cell.source) else None
+            asked = index if _PREDICTION in cell.source else None
 
 
 def _check_answer(cell: NotebookNode) -> Iterator[str]:

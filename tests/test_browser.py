@@ -1,4 +1,7 @@
-"""End to end: `make lab`, a real Chromium, the first two lectures run, their widgets dragged."""
+"""End to end: `make lab`, a real Chromium, the first two lectures run, their widgets dragged.
+
+And a small lecture as a student has it: opened, run, saved, loaded anew, reopened the next day.
+"""
 
 import json
 import os
@@ -11,9 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from course_lib.notebooks import read_notebook
+from course_lib.notebooks import execute, read_notebook, to_text
 from course_lib.paths import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -185,6 +189,107 @@ def test_lecture_runs_and_its_widgets_move_in_the_browser(name, lab, page, scree
     assert trouble == []
 
 
+SMALL = {  # id → source; Markdown where it begins with a hash and a space
+    "title": "# A small lecture",
+    "setup": """\
+#: Set-up
+import ipywidgets
+import numpy as np
+from course_lib import plots, widgets
+from course_lib.images import photograph""",
+    "ask": "### Predict, then run\nWhat is six times seven?",
+    "number": "print('forty-two:', 6 * 7)",
+    "ask-picture": "### Predict, then run\nAnd the cat?",
+    "cat": "cat = photograph('chelsea')\nplots.show_images([cat], alt='so it is')",
+    "live": """\
+def draw(power):
+    figure, axes = plots.plt.subplots(figsize=(5, 2))
+    axes.plot(np.linspace(0, 1, 20) ** power)
+    return figure
+
+widgets.live(draw, power=ipywidgets.IntSlider(2, min=1, max=9))""",
+    "compare": "widgets.compare(cat, 255 - cat, ('cat', 'negative'))",
+    "other": "ipywidgets.IntSlider(3)",
+}
+STILLS = [
+    "A still of a live figure, at power 2. Run the cell above to move it.",
+    "A still of a comparison, cat on the left and negative on the right. "
+    "Run the cell above to drag the line between them.",
+    "A live widget. Run the cell above to move its controls.",
+]
+
+
+@pytest.fixture
+def small(lab) -> Path:
+    """A lecture with two predictions and three widgets, as it is committed."""
+    notebook = new_notebook(nbformat_minor=5)
+    for name, source in SMALL.items():
+        make = new_markdown_cell if source.startswith("#") and source[1] != ":" else new_code_cell
+        cell = make(source, id=name)
+        cell.metadata["tags"] = ["predict"] if name in ("number", "cat") else []
+        notebook.cells.append(cell)
+    path = lab.course / "notebooks" / "small.ipynb"
+    path.write_text(to_text(notebook))
+    path.write_text(to_text(execute(path).notebook))
+    return path
+
+
+def test_answers_come_when_a_cell_is_run_and_widgets_leave_stills(
+    small, lab, page, screenshot, trouble
+):
+    committed = read_notebook(small)
+    address = f"{lab.url}lab/workspaces/small/tree/notebooks/small.ipynb?token={lab.token}"
+
+    def open_lecture():
+        page.goto(address)
+        page.get_by_role("tab", name="small.ipynb", selected=True).wait_for()
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+
+    open_lecture()
+    screenshot("small-1-opened")
+    assert shown(page) == STILLS
+    assert pictures(page) == 2
+
+    page.locator(".jp-Cell").nth(list(SMALL).index("number")).click(position={"x": 300, "y": 10})
+    page.keyboard.press("Control+Enter")
+    wait_until(lambda: "forty-two: 42" in shown(page))
+    screenshot("small-2-one-cell-run")
+    save(page, small)
+    for old, new in zip(committed.cells, read_notebook(small).cells, strict=True):
+        if old.id == "number":
+            old.execution_count = 1
+        assert new == old
+
+    run_all(page)
+    wait_until(lambda: pictures(page) == 4)  # the cat, the figure, both sides of the comparison
+    screenshot("small-3-all-run")
+    assert not set(STILLS) & set(shown(page))
+    save(page, small)
+    assert "widget-view" not in small.read_text()
+
+    open_lecture()
+    page.locator(".compare-divider").wait_for()
+    drag_slider(page, page.locator(".jp-Notebook .noUi-handle").first)
+    screenshot("small-4-loaded-anew")
+    save(page, small)
+    exported = page.request.get(f"{lab.url}nbconvert/html/notebooks/small.ipynb?token={lab.token}")
+    assert all(sentence in exported.text() for sentence in STILLS)
+    assert "widget-view" not in exported.text()
+
+    page.goto("about:blank")
+    api = {"headers": {"Authorization": f"token {lab.token}"}}
+    for session in page.request.get(f"{lab.url}api/sessions", **api).json():
+        if session["path"] == "notebooks/small.ipynb":
+            page.request.delete(f"{lab.url}api/sessions/{session['id']}", **api)
+    open_lecture()
+    screenshot("small-5-next-day")
+    assert shown(page) == ["forty-two: 42", *STILLS]
+    assert pictures(page) == 3
+    assert page.locator(".jp-OutputArea .jupyter-widgets").count() == 0
+    assert "not found" not in page.content()
+    assert trouble == []
+
+
 def test_nothing_that_goes_wrong_in_a_page_is_missed(page, trouble):
     page.route("**/missing", lambda route: route.fulfill(status=404))
     page.set_content(
@@ -218,13 +323,27 @@ def run_all(page: Page) -> None:
 
 def check_saved(page: Page, path: Path) -> None:
     """Save; the file has every cell run in order, without an error."""
-    before = path.stat().st_mtime_ns
-    page.keyboard.press("Control+s")
-    wait_until(lambda: path.stat().st_mtime_ns > before)
+    save(page, path)
     code = [cell for cell in read_notebook(path).cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     outputs = [output for cell in code for output in cell.outputs]
     assert [output.evalue for output in outputs if output.output_type == "error"] == []
+
+
+def save(page: Page, path: Path) -> None:
+    before = path.stat().st_mtime_ns
+    page.keyboard.press("Control+s")
+    wait_until(lambda: path.stat().st_mtime_ns > before)
+
+
+def shown(page: Page) -> list[str]:
+    """What stands below the cells in words."""
+    texts = page.locator(".jp-Notebook .jp-OutputArea-output").all_inner_texts()
+    return [text.strip() for text in texts if text.strip()]
+
+
+def pictures(page: Page) -> int:
+    return page.locator(".jp-Notebook .jp-OutputArea-output img").count()
 
 
 def drag_slider(page: Page, handle: Locator) -> None:
