@@ -21,8 +21,9 @@ products are exact. The bound is checked when a network is loaded. The products 
 the CPU: torch's may take bfloat16 or TF32 inside, or Winograd's fractions, as its settings say.
 
 The same layers are what is trained. In training mode they round in the same way, but let the
-gradient through as if they did not; `to_integers` then keeps the whole numbers alone. For them
-`to_tensors` and `from_tensors` are the way to a file and back.
+gradient through as if they did not; `to_integers` then keeps the whole numbers alone. It is they
+that belong into a file, by `to_tensors` and `from_tensors`: float parameters, once stored in
+fewer digits, might round to others.
 
 >>> _ = torch.manual_seed(0)
 >>> unit, wide = Grid(7, -127, 127), Grid(8, -2048, 2047)  # steps of 1/128, and of 1/256
