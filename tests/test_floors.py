@@ -183,7 +183,7 @@ def test_what_stands_apart_leans_on_little_and_carries_the_roof_alone(tmp_path):
         "course_lib.lecture",
         "course_lib.widgets",
     ]
-    assert problems[0].endswith("but grading leans on errors, paths alone.")
+    assert problems[0].endswith(f"but grading leans on {', '.join(APART['grading'])} alone.")
 
 
 def test_a_circle_is_found_within_a_floor(tmp_path):
