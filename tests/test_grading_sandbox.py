@@ -665,7 +665,8 @@ def test_in_a_sandbox_verdicts_say_so(grader):
 AS_A_USER = """
 import json, os, sys
 from pathlib import Path
-from course_lib.grading.classroom.grader import Grader, find_exercise_files, load_key
+from course_lib.grading.classroom.exercise_files import find_exercise_files, load_key
+from course_lib.grading.classroom.grader import Grader
 from course_lib.grading.sandbox.sessions import Limits, Sandbox
 folder, hidden, content = map(Path, sys.argv[1:])
 [source] = find_exercise_files(folder)
