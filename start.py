@@ -76,6 +76,8 @@ def lab(extra):
     # Lectures open without the answers to their predictions, and are saved with stills of widgets.
     command += ["--ServerApp.contents_manager_class=course_lib.contents.LectureContents"]
     command += ["--Exporter.preprocessors=course_lib.contents.Stills"]
+    page = ROOT / "course_lib" / "labextension"  # how a lecture looks
+    command += [f"--LabApp.extra_labextensions_path={page}"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # the usual user of a container

@@ -123,7 +123,7 @@ def _balle2017(name: str, quality: int, device: torch.device | str | None) -> Ti
 CODECS = {
     "jpeg-plain": Row(
         codec_id=1,
-        look=Look("JPEG, default settings", "#999999", "x"),
+        look=Look("JPEG, default settings", "#929292", "x"),
         load=_classic(classic.JPEG_PLAIN),
         qualities=range(1, 101),
         measured_at=range(5, 100, 5),
@@ -138,7 +138,7 @@ CODECS = {
     ),
     "jpeg2000": Row(
         codec_id=3,
-        look=Look("JPEG 2000", "#0072B2", "D"),
+        look=Look("JPEG 2000", "#2178CB", "D"),
         load=_classic(classic.JPEG2000),
         qualities=range(1, 16_001),  # thousandths of a bit per pixel
         measured_at=(100, 150, 200, 300, 400, 500, 750, 1000, 1250, 1500, 2000, 2500, 3000),
@@ -146,7 +146,7 @@ CODECS = {
     ),
     "webp": Row(
         codec_id=4,
-        look=Look("WebP", "#56B4E9", "^"),
+        look=Look("WebP", "#309BCE", "^"),
         load=_classic(classic.WEBP),
         qualities=range(1, 101),
         measured_at=range(5, 100, 5),
@@ -154,7 +154,7 @@ CODECS = {
     ),
     "avif": Row(
         codec_id=5,
-        look=Look("AVIF", "#6A51A3", "v"),
+        look=Look("AVIF", "#624393", "v"),
         load=_classic(classic.AVIF),
         qualities=range(1, 101),
         measured_at=range(10, 100, 10),
@@ -162,7 +162,7 @@ CODECS = {
     ),
     "balle2017": Row(
         codec_id=6,
-        look=Look("Ballé 2017", "#D55E00", "o"),
+        look=Look("Ballé 2017", "#B84800", "o"),
         load=partial(_balle2017, "balle2017"),
         qualities=range(1, 7),
         published="balle2017-mse",
@@ -178,7 +178,7 @@ CODECS = {
     ),
     "balle2017-ms-ssim": Row(
         codec_id=7,
-        look=Look("Ballé 2017 for MS-SSIM", "#D55E00", "o"),
+        look=Look("Ballé 2017 for MS-SSIM", "#B84800", "o"),
         load=partial(_balle2017, "balle2017-ms-ssim"),
         qualities=range(1, 2),
         published="balle2017-ms-ssim",
@@ -191,13 +191,13 @@ CODECS = {
 
 # Systems of the chapters that are not codecs, or not yet: their looks are spoken for.
 OTHER_LOOKS = {
-    "autoencoder": Look("Autoencoder", "#8C510A", "p"),
-    "theis2017": Look("Theis 2017", "#E69F00", "P"),
-    "agustsson2017": Look("Agustsson 2017", "#CC79A7", "X"),
-    "rippel2017": Look("Rippel 2017", "#882255", "*"),
-    "toderici2016": Look("Toderici 2016", "#44AA99", "h"),
-    "toderici2017": Look("Toderici 2017", "#006D4B", ">"),
-    "minnen2017": Look("Minnen 2017", "#999933", "d"),
+    "autoencoder": Look("Autoencoder", "#78441B", "p"),
+    "theis2017": Look("Theis 2017", "#C48600", "P"),
+    "agustsson2017": Look("Agustsson 2017", "#B357A1", "X"),
+    "rippel2017": Look("Rippel 2017", "#751443", "*"),
+    "toderici2016": Look("Toderici 2016", "#2A6F6E", "h"),
+    "toderici2017": Look("Toderici 2017", "#0D744C", ">"),
+    "minnen2017": Look("Minnen 2017", "#939647", "d"),
 }
 
 

@@ -20,7 +20,7 @@ from course_lib.errors import InputError
 from course_lib.images import as_rgb8
 
 _STILL_SIDE = 640  # pixels, at most, of photographs' stills: notebooks keep them
-_FAST = 0.3  # seconds: up to here a slider redraws while it is dragged, above when it is released
+_FAST = 0.5  # seconds: up to here a slider redraws while it is dragged, above when it is released
 
 
 def live(draw: Callable[..., Figure], /, **controls: ipywidgets.Widget) -> "Live":
@@ -57,6 +57,7 @@ def live(draw: Callable[..., Figure], /, **controls: ipywidgets.Widget) -> "Live
             with picture.hold_sync():
                 picture.width = round(figure.get_figwidth() * figure.dpi)
                 picture.alt = ". ".join(title for title in titles if title)
+                picture.is_chart = plots.is_chart(figure)
                 picture.png = plots.figure_png(figure, fast=True)
         finally:  # also what a failed drawing has begun, which would appear below the next cell
             for number in set(plt.get_fignums()) - open_before:
@@ -116,7 +117,8 @@ class Live(ipywidgets.VBox):
             control for control in controls.values() if getattr(control, "continuous_update", False)
         ]
         self._problem = ipywidgets.HTML()
-        super().__init__([*controls.values(), view, self._problem])
+        self._was_slow = False
+        super().__init__([*controls.values(), Speech(), view, self._problem])
         self.redraw()
         for control in controls.values():
             control.observe(self.redraw, names="value")
@@ -131,10 +133,13 @@ class Live(ipywidgets.VBox):
             self._problem.value = f'<pre role="alert" style="white-space: pre-wrap">{text}</pre>'
             raise
         self._problem.value = ""
-        # The frontend sends a new value only when the last one is drawn, so nothing queues up.
-        fast = time.perf_counter() - begin < _FAST
+        # The frontend sends a new value only when the last one is drawn: nothing queues up, and the
+        # last position is always drawn. One slow figure is no reason to wait for the release: the
+        # first of all is slow, and so is what `lru_cache` sees for the first time.
+        is_slow = time.perf_counter() - begin >= _FAST
         for control in self._eager:
-            control.continuous_update = fast
+            control.continuous_update = not (is_slow and self._was_slow)
+        self._was_slow = is_slow
 
     def _repr_mimebundle_(self, **options) -> tuple[dict, dict]:
         settings = ", ".join(map(_setting, self.controls.values()))
@@ -149,6 +154,7 @@ class Picture(anywidget.AnyWidget):
     png = traitlets.Bytes().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
     width = traitlets.Int().tag(sync=True)  # CSS pixels
+    is_chart = traitlets.Bool(False).tag(sync=True)  # a dark page inverts charts
 
     def still(self) -> tuple[Image.Image, int, str]:
         """The picture as it is, its width in CSS pixels, and its description."""
@@ -169,14 +175,84 @@ class Picture(anywidget.AnyWidget):
         const source = URL.createObjectURL(new Blob([model.get("png")], { type: "image/png" }));
         const fresh = Object.assign(new Image(), { src: source });
         await fresh.decode().catch(() => {});
-        if (ticket === loads)
+        if (ticket === loads) {
           Object.assign(image, { src: source, alt: model.get("alt"), width: model.get("width") });
+          image.className = model.get("is_chart") ? "course-chart" : "";
+        }
         await image.decode().catch(() => {});
         URL.revokeObjectURL(source);
       }
       model.on("change:png", load);
       load();
       return () => model.off("change:png", load);
+    }
+
+    export default { render };
+    """
+
+    _css = """
+    [data-jp-theme-light="false"] .course-chart {  /* as in page.css */
+      filter: invert(0.9333) hue-rotate(180deg);
+    }
+    """
+
+
+class Speech(anywidget.AnyWidget):
+    """Says to screen readers what ipywidgets shows: it is not seen, and stands beside the controls.
+
+    A slider's handle is named by its label and tells the value that is written beside it, and not
+    the number of the option. A toggle says whether it is pressed, and a group of them its name.
+    """
+
+    _esm = """
+    function say(element, attributes) {
+      for (const [name, value] of Object.entries(attributes))
+        if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+    }
+
+    function describe(box) {
+      for (const label of box.querySelectorAll(".widget-label")) {
+        const control = label.parentElement;
+        const name = label.textContent.trim();
+        const readout = control.querySelector(":scope > .widget-readout")?.textContent.trim() ?? "";
+        const handles = [...control.querySelectorAll(".noUi-handle")];
+        const [names, values] = handles.length === 2
+          ? [[name + ", from", name + ", to"], readout.split(/\\s+[–-]\\s+/)]
+          : [[name], [readout]];
+        handles.forEach((handle, index) => {
+          say(handle, { "aria-label": names[index] });
+          if (values[index]) say(handle, { "aria-valuetext": values[index] });
+        });
+        if (control.classList.contains("widget-toggle-buttons"))
+          say(control, { role: "group", "aria-label": name });
+      }
+      box.querySelectorAll(".widget-toggle-button").forEach(press);
+    }
+
+    function press(button) {
+      say(button, { "aria-pressed": String(button.classList.contains("mod-active")) });
+    }
+
+    function render({ el }) {
+      el.style.display = "none";
+      let watch, frame;
+      (function begin() {
+        const box = el.closest(".widget-vbox");
+        if (!box) {  // not yet on the page
+          frame = requestAnimationFrame(begin);
+          return;
+        }
+        describe(box);
+        watch = new MutationObserver(() => describe(box));
+        watch.observe(box, {
+          subtree: true, childList: true, characterData: true,
+          attributeFilter: ["aria-valuetext", "class"],
+        });
+      })();
+      return () => {
+        cancelAnimationFrame(frame);
+        watch?.disconnect();
+      };
     }
 
     export default { render };
@@ -318,6 +394,22 @@ class Comparison(anywidget.AnyWidget):
         movePicture(0, 0);
         for (const button of zooms.children)
           button.setAttribute("aria-pressed", button.value === zoom);
+        keepHeight();
+      }
+
+      // Other pictures and labels never make the widget lower or move the picture up, so that what
+      // is looked at stays where it is; another zoom or page width does.
+      const tallest = new Map();
+      let situation = "";
+      function keepHeight() {
+        const now = [model.get("zoom"), root.clientWidth].join();
+        if (now !== situation) tallest.clear();
+        situation = now;
+        for (const element of [head, root]) {
+          element.style.minHeight = "";
+          tallest.set(element, Math.max(tallest.get(element) ?? 0, element.offsetHeight));
+          element.style.minHeight = tallest.get(element) + "px";
+        }
       }
 
       function drawLabels() {
@@ -327,6 +419,7 @@ class Comparison(anywidget.AnyWidget):
         });
         divider.setAttribute("aria-label", `Divider: ${model.get("labels").join(" | ")}`);
         drawDivider();
+        keepHeight();
       }
 
       let sources = [];
@@ -417,7 +510,8 @@ class Comparison(anywidget.AnyWidget):
       width: 100%; color: var(--jp-ui-font-color1, inherit); font: 14px/18px system-ui, sans-serif;
     }
     .compare-head {
-      display: flex; justify-content: space-between; gap: 16px; margin: 4px 0; font-weight: 600;
+      display: flex; justify-content: space-between; align-items: flex-end; gap: 16px;
+      margin: 4px 0; font-weight: 600;
     }
     .compare-label:last-child { text-align: right; }
     .compare-zooms { display: flex; }

@@ -95,8 +95,24 @@ def test_a_slow_figure_waits_until_the_slider_is_released(monkeypatch, limit, wh
     monkeypatch.setattr(widgets, "_FAST", limit)
     patient = ipywidgets.FloatSlider(1, min=1, max=2, continuous_update=False)
     live = widgets.live(draw_power, power=power_slider(), scale=patient)
+    live.controls["power"].value = 3
     assert live.controls["power"].continuous_update is while_dragged
     assert patient.continuous_update is False  # as its author wants it
+
+
+def test_one_slow_figure_among_fast_ones_does_not_stop_redrawing_while_dragged(monkeypatch):
+    live = widgets.live(draw_power, power=power_slider())
+    for power, limit in enumerate((0, 60, 0, 60, 0), start=3):
+        monkeypatch.setattr(widgets, "_FAST", limit)
+        live.controls["power"].value = power
+        assert live.controls["power"].continuous_update
+
+
+def test_a_live_figure_knows_whether_a_dark_page_may_invert_it():
+    live = widgets.live(draw_power, power=power_slider())
+    assert live.view.is_chart
+    live = widgets.live(lambda power: plots.tile_images([noise(4, 4)]), power=power_slider())
+    assert not live.view.is_chart
 
 
 def test_labels_are_readable_and_default_to_the_arguments_name():
@@ -460,3 +476,69 @@ def test_a_live_figure_appears_with_its_description(mount):
     picture = mounted.page.get_by_role("img", name="To the power of 7")
     picture.wait_for()
     assert picture.evaluate("(image) => image.naturalWidth") == 800
+
+
+@pytest.mark.browser
+def test_the_comparer_stays_as_tall_as_it_was_until_the_zoom_changes(comparison):
+    page = comparison.page
+    root, view = page.locator(".compare-root"), page.locator(".compare-view")
+    tall, top = root.bounding_box()["height"], view.bounding_box()["y"]
+    low = widgets.compare(noise(50, 300), noise(50, 300))
+    comparison.set(before=low.before, after=low.after)
+    page.wait_for_function("document.querySelector('.compare-view').clientHeight === 50")
+    assert (root.bounding_box()["height"], view.bounding_box()["y"]) == (tall, top)
+
+    comparison.set(labels=("many words " * 12, "few"))
+    top = view.bounding_box()["y"]
+    comparison.set(labels=("few", "few"))
+    assert view.bounding_box()["y"] == top
+    page.get_by_role("button", name="1×").click()
+    assert root.bounding_box()["height"] < tall
+
+
+_CONTROLS = """
+<div class="widget-vbox"><div id="speech"></div>
+  <div class="widget-hslider"><label class="widget-label">Bits per pixel</label>
+    <div class="noUi-handle" role="slider" tabindex="0" aria-valuetext="1"></div>
+    <div class="widget-readout">0.2</div></div>
+  <div class="widget-hslider"><label class="widget-label">Ends</label>
+    <div class="noUi-handle" role="slider" tabindex="0" aria-valuetext="2.0"></div>
+    <div class="noUi-handle" role="slider" tabindex="0" aria-valuetext="5.0"></div>
+    <div class="widget-readout">2 – 5</div></div>
+  <div class="widget-toggle-buttons"><label class="widget-label">Photograph</label><div>
+    <button class="widget-toggle-button mod-active">cat</button>
+    <button class="widget-toggle-button">coffee</button></div></div></div>
+"""
+
+
+@pytest.mark.browser
+def test_controls_tell_screen_readers_their_names_and_what_stands_beside_them(mount):
+    page = mount(widgets.compare(noise(4, 4), noise(4, 4))).page  # any page
+    page.set_content(_CONTROLS)
+    page.evaluate(
+        """async (script) => {
+          const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+          (await import(address)).default.render({ el: document.querySelector("#speech") });
+        }""",
+        widgets.Speech._esm,
+    )
+
+    def spoken(name: str) -> str:
+        return page.get_by_role("slider", name=name, exact=True).get_attribute("aria-valuetext")
+
+    names = ("Bits per pixel", "Ends, from", "Ends, to")
+    assert [spoken(name) for name in names] == ["0.2", "2", "5"]
+    group = page.get_by_role("group", name="Photograph")
+    assert group.get_by_role("button", pressed=True).all_inner_texts() == ["cat"]
+    assert group.get_by_role("button", pressed=False).all_inner_texts() == ["coffee"]
+
+    page.evaluate(
+        """() => {  // what ipywidgets does when they are moved
+          document.querySelector(".widget-readout").textContent = "0.45";
+          document.querySelector(".noUi-handle").setAttribute("aria-valuetext", "3");
+          for (const button of document.querySelectorAll("button"))
+            button.classList.toggle("mod-active");
+        }"""
+    )
+    assert spoken("Bits per pixel") == "0.45"
+    assert group.get_by_role("button", pressed=True).all_inner_texts() == ["coffee"]
