@@ -16,7 +16,6 @@ True
 
 import itertools
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +23,8 @@ from torch.nn import functional as F
 
 from course_lib.coding.tables import IntegerTables, make_tables
 from course_lib.errors import InputError
+
+HIDDEN = (3, 3, 3)  # widths of a density's hidden layers
 
 
 class FactorizedPrior(nn.Module):
@@ -41,16 +42,13 @@ class FactorizedPrior(nn.Module):
 
     Args:
         num_channels: C.
-        filters: widths of the hidden layers.
         init_scale: the density's initial width, about that of the latents.
     """
 
-    def __init__(
-        self, num_channels: int, filters: Sequence[int] = (3, 3, 3), init_scale: float = 10.0
-    ):
+    def __init__(self, num_channels: int, init_scale: float = 10.0):
         super().__init__()
         self.num_channels = num_channels
-        widths = (1, *filters, 1)
+        widths = (1, *HIDDEN, 1)
         slope = init_scale ** (-1 / (len(widths) - 1))
         self.matrices, self.biases, self.factors = (nn.ParameterList() for _ in range(3))
         for before, after in itertools.pairwise(widths):
