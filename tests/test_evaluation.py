@@ -23,7 +23,7 @@ from course_lib.images import photograph, write_image
 from course_lib.metrics import bits_per_pixel, ms_ssim, ms_ssim_db, psnr
 from course_lib.paths import data_dir
 
-CLASSIC = ("jpeg-plain", "jpeg", "jpeg2000", "webp", "avif")
+CLASSIC = tuple(name for name, row in CODECS.items() if not row.is_learned)
 
 
 @pytest.fixture
