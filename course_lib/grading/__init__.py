@@ -1,7 +1,7 @@
 """Exercises that check themselves: `check` in the notebooks, and grading behind it.
 
-Five rooms. Each leans on those above it and on no other; `course_lib.errors` and `course_lib.paths`
-are all that any of them needs of the course.
+Five rooms. Each leans on those above it and on no other. Of the course they need `errors` and
+`paths`, and authoring needs `outputs`, by which the students' bundle hides answers.
 
     asking      what a student's notebook touches: `check`, fixtures, the judgement of one answer
     authoring   from solutions and questions to exercises, fixtures and the students' bundle
