@@ -157,8 +157,14 @@ class Picture(anywidget.AnyWidget):
     is_chart = traitlets.Bool(False).tag(sync=True)  # a dark page inverts charts
 
     def still(self) -> tuple[Image.Image, int, str]:
-        """The picture as it is, its width in CSS pixels, and its description."""
-        return _decode(self.png), self.width, self.alt
+        """The picture, its width in CSS pixels, and its description.
+
+        A chart is as it is; a figure with pictures, which takes more bytes, at half the resolution.
+        """
+        picture = _decode(self.png)
+        if not self.is_chart:
+            picture.thumbnail((self.width, picture.height))
+        return picture, self.width, self.alt
 
     def _repr_mimebundle_(self, **options) -> tuple[dict, dict]:
         sentence = "A still of a live figure. Run the cell above to see it move."
@@ -565,12 +571,15 @@ def _with_still(
     data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
     picture, width, alt = view.still()
     buffer = BytesIO()
-    picture.quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-        buffer, "PNG", optimize=True
-    )
-    data = {**data, "text/plain": sentence}
-    data["image/png"] = base64.b64encode(buffer.getvalue()).decode()
-    return data, {**metadata, "image/png": {"width": width, "alt": alt or sentence}}
+    method = Image.Quantize.FASTOCTREE if picture.mode == "RGBA" else Image.Quantize.MEDIANCUT
+    small = picture.quantize(128, method, dither=Image.Dither.NONE)
+    small.save(buffer, "PNG", optimize=True)
+    about = {"width": width, "alt": alt or sentence}
+    metadata = {**metadata, "image/png": about}
+    if getattr(view, "is_chart", False):  # as in plots.show
+        metadata["needs_background"] = about["needs_background"] = "light"
+    png = base64.b64encode(buffer.getvalue()).decode()
+    return {**data, "text/plain": sentence, "image/png": png}, metadata
 
 
 def _setting(control: ipywidgets.DOMWidget) -> str:
@@ -597,7 +606,7 @@ def _make_readable(control: ipywidgets.DOMWidget, name: str) -> None:
 
 
 def _decode(png: bytes) -> Image.Image:
-    return Image.open(BytesIO(png)).convert("RGB")
+    return Image.open(BytesIO(png))
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -588,6 +588,37 @@ def test_every_tracked_entry_is_either_bundled_or_left_out_on_purpose():
     assert {packages["readme"], *packages["license-files"]} <= set(BUNDLED)
 
 
+def test_bundled_lectures_have_no_answers_below_predictions(clone, tmp_path_factory):
+    notebook = nbformat.v4.new_notebook(nbformat_minor=5)
+    for name, tags in (("asked", ["predict"]), ("shown", [])):
+        cell = nbformat.v4.new_code_cell("print(6 * 7)", id=name, metadata={"tags": tags})
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="42\n")]
+        notebook.cells.append(cell)
+    nbformat.write(notebook, clone / "notebooks" / "03_sample.ipynb")
+    target = tmp_path_factory.mktemp("out") / "bundle"
+    bundle(clone, target)
+    bundled = nbformat.read(target / "notebooks" / "03_sample.ipynb", as_version=4)
+    notebook.cells[0].outputs = []
+    assert bundled == notebook
+
+
+def test_the_bundle_of_the_course_says_nothing_of_what_students_do_not_have(tmp_path):
+    target = tmp_path / "bundle"
+    bundle(REPOSITORY, target)
+    found = {
+        f"{name}: {word}"
+        for name, content in files(target).items()
+        if not name.startswith("course_lib/grading/")  # which has the code of `course release`
+        for word in ("tests/", "solutions/", "git restore", "instructors_guide", "authoring_exerc")
+        if word.encode() in content
+    }
+    assert found == {"start.py: tests/"}  # where the tests are, for those who have them
+    for page in ("README.md", "docs/installation.md"):
+        text = (target / page).read_text(encoding="utf-8")
+        for link in re.findall(r"\]\(([^)#:]+)[)#]", text):
+            assert (target / page).parent.joinpath(link).exists(), f"{page} links to {link}"
+
+
 @pytest.mark.slow
 def test_the_bundle_of_the_course_stands_alone(tmp_path):
     target = tmp_path / "bundle"
@@ -611,6 +642,8 @@ def test_the_bundle_of_the_course_stands_alone(tmp_path):
     installed = run("-m", "pip", "install", *install)
     assert installed.returncode == 0, installed.stderr
     assert run(target / "start.py", "--help").returncode == 0
+    tested = run(target / "start.py", "test")
+    assert tested.returncode == 1 and "for students, and has no tests" in tested.stderr
 
 
 # ------------------------------------------------------------------------------ commands

@@ -44,6 +44,7 @@ _OF_INSTRUCTORS = (  # left out of the folders above
 # Lines from one that says "not in the bundle: begin" to one that says "not in the bundle: end".
 _CUT = re.compile(rb"^[^\n]*not in the bundle: begin.*?not in the bundle: end[^\n]*\n", re.M | re.S)
 _WITH_CUTS = ("README.md", "Makefile")
+_TIMES = Path("data", "results", "notebook_times.json")
 _LEFTOVERS = {"__pycache__", ".ipynb_checkpoints", ".progress.json", ".DS_Store"}
 _DOWNLOADS = Path("data", "images")
 
@@ -93,15 +94,19 @@ def bundle(repository: Path, target: Path) -> list[Path]:
 
 def _adapt(copy: Path, file: Path) -> None:
     """Take out of a copied file what is not for students."""
-    if file.parts[0] == "notebooks" and file.suffix == ".ipynb":
+    if file.as_posix() in _WITH_CUTS:
+        copy.write_bytes(_CUT.sub(b"", copy.read_bytes()))
+    elif file == _TIMES:
+        times = json.loads(copy.read_text(encoding="utf-8"))
+        times = {name: row for name, row in times.items() if not name.startswith("solutions/")}
+        copy.write_bytes((json.dumps(times, indent=2) + "\n").encode())
+    elif file.parts[0] == "notebooks" and file.suffix == ".ipynb":
         with contextlib.suppress(ValueError):  # no JSON: not ours
             notebook = json.loads(copy.read_text(encoding="utf-8"))
             if isinstance(notebook, dict) and notebook.get("nbformat") == 4:
                 hide_answers(notebook)
                 text = nbformat.writes(nbformat.from_dict(notebook))
                 copy.write_bytes((text + "\n").encode())
-    elif file.as_posix() in _WITH_CUTS:
-        copy.write_bytes(_CUT.sub(b"", copy.read_bytes()))
 
 
 def _bundled_files(repository: Path) -> Iterator[Path]:
