@@ -27,6 +27,7 @@ from course_lib.codecs import (
     load_codec,
     measured_at,
 )
+from course_lib.coding.container import read_header
 from course_lib.errors import InputError
 from course_lib.evaluation import Curve, load_results, measured_curve, published_curve
 from course_lib.images import photograph
@@ -149,6 +150,11 @@ class Coded:
     def label(self) -> str:
         """The codec's name in figures."""
         return plots.codec_style(self.codec)["label"]
+
+    @property
+    def quality(self) -> int:
+        """The place on the codec's ladder, as the file's header has it."""
+        return read_header(self.data).quality
 
     @property
     def bpp(self) -> float:

@@ -101,7 +101,7 @@ def test_a_file_is_coded_once_and_knows_its_rate(small):
     file = lecture.coded("chelsea", "jpeg", 50)
     assert lecture.coded("chelsea", "jpeg", 50) is file
     original = images.photograph("chelsea")[:48, :64]
-    assert file.data == codecs.encode(original, "jpeg", 50)
+    assert file.data == codecs.encode(original, "jpeg", 50) and file.quality == 50
     assert np.array_equal(file.picture, codecs.decode(file.data))
     assert file.bpp == 8 * len(file.data) / (48 * 64)
     assert file.psnr == lecture.psnr(original, file.picture)

@@ -310,7 +310,8 @@ def test_a_prediction_may_be_answered_by_words_that_are_computed_or_folded(save)
     hidden = {"jupyter": {"source_hidden": True}, "tags": [PREDICT_TAG]}
     for count, source in enumerate(("show(f, alt=say(f))", "plot(title=f'{x} dB')", "%time 1"), 20):
         notebook.cells += [code(source, count, printed("6\n"), tags=[PREDICT_TAG])]
-    notebook.cells += [title, code("show(f, alt='It falls')", 30, printed("6\n"), **hidden)]
+    folded = "# Drawing: what becomes of it\nshow(f, alt='It falls')"
+    notebook.cells += [title, code(folded, 30, printed("6\n"), **hidden)]
     assert check_notebook(save(notebook)) == []
 
 
