@@ -23,6 +23,15 @@ from course_lib.outputs import PREDICT_TAG, hide_answers, keep_answers, to_still
 
 _FOLD = f"""
 {{%- extends "lab/index.html.j2" -%}}
+{{%- block input_group -%}}
+{{%- if cell.metadata.get("jupyter", {{}}).get("source_hidden") -%}}
+<details class="code"><summary>{{{{ cell.source.split("\n")[0].lstrip("# ") | e }}}}</summary>
+{{{{ super() }}}}
+</details>
+{{%- else -%}}
+{{{{ super() }}}}
+{{%- endif -%}}
+{{%- endblock input_group -%}}
 {{%- block output_group -%}}
 {{%- if "{PREDICT_TAG}" in cell.metadata.get("tags", []) -%}}
 <details class="answer"><summary>Show the answer</summary>
@@ -94,7 +103,7 @@ class Stills(Preprocessor):
 
 
 def to_html(notebook: NotebookNode) -> str:
-    """A page that shows the notebook; answers to predictions stand behind a fold."""
+    """A page that shows the notebook; folded code and answers to predictions stay behind a fold."""
     exporter = HTMLExporter(
         template_file="answers_folded", extra_loaders=[DictLoader({"answers_folded": _FOLD})]
     )

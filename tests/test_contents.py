@@ -237,6 +237,16 @@ def test_on_a_page_answers_stand_behind_a_fold_and_stills_in_widgets_places():
     assert notebook.cells[-1].outputs[0].data[VIEW]  # the notebook itself is as it was
 
 
+def test_on_a_page_folded_code_stands_behind_its_caption():
+    code = new_code_cell("# Set-up: what is <used> below\nimport course_lib")
+    code.metadata["jupyter"] = {"source_hidden": True}
+    page = to_html(new_notebook(cells=[code, new_code_cell("print(1)")]))
+    assert page.count("<details") == 1
+    assert "<summary>Set-up: what is &lt;used&gt; below</summary>" in page
+    fold = page[page.index("<details") : page.index("</details>")]
+    assert "course_lib" in fold and "print" not in fold
+
+
 def test_a_printed_page_has_the_still_and_the_sentence():
     exporter = LatexExporter()
     exporter.register_preprocessor(Stills, enabled=True)
