@@ -390,11 +390,17 @@ def test_lab_opens_another_notebook_when_asked(start, commands):
 
 def test_pytest_runs_on_all_paths_unless_some_are_named(start, commands):
     paths = ["tests", "notebooks", "solutions"]
+    (start.ROOT / "tests").mkdir()
     start.main(["test", "-k", "metrics"])
     assert commands[0][-5:] == ["-k", "metrics", *paths]
-    (start.ROOT / "tests").mkdir()
     start.main(["test", "tests::test_psnr"])
     assert commands[1][-1] == "tests::test_psnr" and not set(paths) & set(commands[1])
+
+
+def test_a_students_copy_says_that_it_has_no_tests(start, commands, capsys):
+    assert start.main(["test"]) == 1
+    assert "for students, and has no tests" in capsys.readouterr().err
+    assert not commands
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows cannot replace a process")
