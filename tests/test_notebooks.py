@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from course_lib import cli, notebooks
+from course_lib import cli, notebook_checks, notebooks
 from course_lib.lecture import chapters, generated
+from course_lib.notebook_checks import check_notebook
 from course_lib.notebooks import (
     STRICT_TAG,
     NotebookError,
-    check_notebook,
     execute,
     find_notebooks,
     normalise,
@@ -258,7 +258,7 @@ def answer_in_a_description(cells):
 
 
 def too_large(cells):
-    cells[1].outputs = [printed("1" * notebooks.MAX_BYTES)]
+    cells[1].outputs = [printed("1" * notebook_checks.MAX_BYTES)]
 
 
 DEFECTS = {
@@ -363,9 +363,9 @@ def test_the_clone_is_found_in_outputs_unless_its_name_could_be_any_text(save, m
     notebook = lecture()
     notebook.cells[2].outputs = [printed("/srv/lab/data and https://example.org/lab/data\n")]
     path = save(notebook)
-    monkeypatch.setattr(notebooks, "REPOSITORY", Path("/srv/lab"))
+    monkeypatch.setattr(notebook_checks, "REPOSITORY", Path("/srv/lab"))
     assert "a path of the machine that ran it: /srv/lab" in check_notebook(path)[0]
-    monkeypatch.setattr(notebooks, "REPOSITORY", Path("/lab"))
+    monkeypatch.setattr(notebook_checks, "REPOSITORY", Path("/lab"))
     assert check_notebook(path) == []
 
 

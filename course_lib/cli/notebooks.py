@@ -15,6 +15,7 @@ def add_commands(commands) -> None:
 
 def _notebooks(options) -> int:
     from course_lib import notebooks
+    from course_lib.notebook_checks import check_notebook
 
     problems = []
     if options.check:
@@ -31,7 +32,7 @@ def _notebooks(options) -> int:
         with contextlib.suppress(notebooks.NotebookError):  # check_readme says what is missing
             notebooks.update_readme()
     for path in paths:
-        problems += notebooks.check_notebook(path)
+        problems += check_notebook(path)
     problems += notebooks.check_times() + notebooks.check_readme()
     for problem in problems:
         print(problem, file=sys.stderr)
