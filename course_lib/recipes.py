@@ -20,7 +20,9 @@ from torch import Tensor, nn
 
 from course_lib import joint
 from course_lib.coder import save_tiled_coder
+from course_lib.crops import load_images, random_crops
 from course_lib.device import seed_everything
+from course_lib.distributed import is_first_process, processes
 from course_lib.errors import InputError
 from course_lib.images import image_set
 from course_lib.joint import JointBalle2017, joint_from, joint_objective
@@ -31,18 +33,7 @@ from course_lib.optimizers import Muon, split_parameters
 from course_lib.paths import atomic_write
 from course_lib.pca_start import start_from_pca
 from course_lib.quantization import RELAXATIONS
-from course_lib.training import (
-    Crops,
-    Player,
-    TrainingConfig,
-    is_first_process,
-    load_images,
-    processes,
-    random_crops,
-    read_log,
-    read_sittings,
-    train,
-)
+from course_lib.training import Crops, Player, TrainingConfig, read_log, read_sittings, train
 from course_lib.weights import Weights, load_model, save_model
 
 Options = argparse.Namespace  # the values of a recipe's arguments and of those of all recipes

@@ -18,7 +18,6 @@ import copy
 import io
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,9 +30,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
+from course_lib.crops import check_sizes, random_crops
 from course_lib.device import autocast_dtype, pick_device
+from course_lib.distributed import is_first_process, num_processes, rank, sum_gradients
 from course_lib.errors import InputError
-from course_lib.images import read_image
 from course_lib.paths import atomic_write
 
 # A model, a batch (B, 3, H, W) in [0, 1] and the part of the run that is over, a tensor () in
@@ -130,15 +130,15 @@ def train(
             pictures are too small.
         CourseError: the folder cannot be written.
     """
-    if config.num_parts % _num_processes():
+    if config.num_parts % num_processes():
         raise InputError(
-            f"{_num_processes()} processes cannot share {config.num_parts} parts of a batch "
-            f"evenly. Set num_parts to a multiple of {_num_processes()}."
+            f"{num_processes()} processes cannot share {config.num_parts} parts of a batch "
+            f"evenly. Set num_parts to a multiple of {num_processes()}."
         )
     device = torch.device(device or pick_device())
-    _check_sizes(images, config.patch_size, "crops", "Use a smaller patch_size, or leave")
+    check_sizes(images, config.patch_size, "crops", "Use a smaller patch_size, or leave")
     if valid_images:
-        _check_sizes(valid_images, _MULTIPLE, "validation pictures", "Leave")
+        check_sizes(valid_images, _MULTIPLE, "validation pictures", "Leave")
     images = [image.to(device) for image in images]
     valid_images = [image.to(device) for image in valid_images]
     crops = crops or random_crops
@@ -228,7 +228,7 @@ def _take_turn(
     steered = _SteeredBuffers(model, config.num_parts)
     told = torch.tensor(progress, dtype=torch.float32, device=run.device)
     results = []
-    for part in range(_rank(), config.num_parts, _num_processes()):
+    for part in range(rank(), config.num_parts, num_processes()):
         torch.manual_seed((config.seed << 40) + (run.step << 10) + part)
         count = config.batch_size // config.num_parts
         x = run.crops(images, config.patch_size, count).float() / 255
@@ -295,54 +295,9 @@ class _SteeredBuffers:
         for buffer, start, change in zip(self.buffers, self.start, self.changes, strict=True):
             if not buffer.is_floating_point():
                 continue
-            if _num_processes() > 1:
+            if num_processes() > 1:
                 dist.all_reduce(change)
             buffer.copy_(start + change / self.num_parts)
-
-
-# ------------------------------------------------------------------------------ pictures
-
-
-def load_images(paths: Iterable[Path]) -> list[Tensor]:
-    """Pictures as uint8 (3, H, W), the form in which they wait for training."""
-    return [
-        torch.from_numpy(read_image(path)).permute(2, 0, 1).contiguous()
-        for path in tqdm(list(paths), desc="Reading pictures", leave=False)
-    ]
-
-
-def random_crops(
-    images: Sequence[Tensor], size: int, count: int, seed: int | None = None
-) -> Tensor:
-    """``count`` squares, every other one mirrored at random: uint8 (count, 3, size, size).
-
-    Every position in every picture is equally likely. Drawn from random numbers on the processor,
-    so that every device sees the same crops: torch's own, or new ones of a seed.
-
-    Raises:
-        InputError: a picture is smaller than a crop, or there is none.
-    """
-    _check_sizes(images, size, "crops", "Use a smaller patch_size, or leave")
-    free = torch.tensor([[side - size + 1 for side in image.shape[1:]] for image in images])
-    generator = torch.default_generator if seed is None else torch.Generator().manual_seed(seed)
-    sizes = free.prod(1).float()
-    chosen = torch.multinomial(sizes, count, replacement=True, generator=generator)
-    places = torch.rand(count, 3, generator=generator)
-    crops = []
-    for index, place in zip(chosen.tolist(), places.tolist(), strict=True):
-        top, left = (int(u * n) for u, n in zip(place, free[index].tolist(), strict=False))
-        crop = images[index][:, top : top + size, left : left + size]
-        crops.append(crop.flip(-1) if place[2] < 0.5 else crop)
-    return torch.stack(crops)
-
-
-def _check_sizes(images: Sequence[Tensor], size: int, what: str, do: str) -> None:
-    smallest = min((tuple(image.shape[1:]) for image in images), key=min, default=None)
-    if smallest is None or min(smallest) < size:
-        raise InputError(
-            f"Cannot cut {size}×{size} {what}: the smallest picture is {smallest or 'none'}. {do} "
-            "that picture out."
-        )
 
 
 # ------------------------------------------------------------------------------ steps
@@ -359,28 +314,6 @@ def update_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
     torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - decay)
     for old, new in zip(averaged.buffers(), model.buffers(), strict=True):
         old.copy_(new)
-
-
-def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Add up what the processes have found; without others, nothing to do.
-
-    A parameter takes part if any process has a gradient for it: all of them step alike.
-    """
-    if _num_processes() == 1:
-        return
-    device = parameters[0].device
-    takes_part = torch.tensor([p.grad is not None for p in parameters], device=device).int()
-    dist.all_reduce(takes_part, dist.ReduceOp.MAX)
-    taking_part = [p for p, takes in zip(parameters, takes_part.tolist(), strict=True) if takes]
-    for parameter in taking_part:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    gradients = [parameter.grad for parameter in taking_part]
-    together = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(together)
-    sizes = [gradient.numel() for gradient in gradients]
-    for gradient, total in zip(gradients, together.split(sizes), strict=True):
-        gradient.copy_(total.view_as(gradient))
 
 
 @torch.no_grad()
@@ -423,7 +356,7 @@ class _Run:
     ):
         self.folder, self.config, self.device, self.crops = folder, config, device, crops
         model = model.to(device).train()
-        for tensor in model.state_dict().values() if _num_processes() > 1 else ():
+        for tensor in model.state_dict().values() if num_processes() > 1 else ():
             dist.broadcast(tensor, src=0)
         self.model = model.to(memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.model).eval()
@@ -457,7 +390,7 @@ class _Run:
         if self.config.steps is not None:
             return self.step / self.config.steps
         progress = torch.tensor(self.seconds / (60 * self.config.minutes), device=self.device)
-        if _num_processes() > 1:  # clocks differ, and all have to stop at the same step
+        if num_processes() > 1:  # clocks differ, and all have to stop at the same step
             dist.broadcast(progress, src=0)
         return progress.item()
 
@@ -540,39 +473,3 @@ def read_log(folder: Path) -> list[dict]:
         return [json.loads(line) for line in path.read_text().splitlines()]
     except (OSError, ValueError) as error:
         raise InputError(f"Cannot read {path}: {error}. Is it the folder of a run?") from error
-
-
-# ------------------------------------------------------------------------------ processes
-
-
-@contextmanager
-def processes() -> Iterator[torch.device]:
-    """Join the processes that ``torchrun`` started, if it did; gives this one's device.
-
-    NCCL joins GPUs, gloo processors.
-    """
-    device = pick_device()
-    if "WORLD_SIZE" not in os.environ:
-        yield device
-        return
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield device
-    finally:
-        dist.destroy_process_group()
-
-
-def is_first_process() -> bool:
-    """Whether this process is the one that writes and reports."""
-    return _rank() == 0
-
-
-def _rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-def _num_processes() -> int:
-    return dist.get_world_size() if dist.is_initialized() else 1

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from course_lib.crops import load_images, random_crops
 from course_lib.errors import CourseError, InputError
 from course_lib.images import photograph, write_image
 from course_lib.losses import rate_distortion
@@ -18,8 +19,6 @@ from course_lib.training import (
     Player,
     TrainingConfig,
     learning_rate_factor,
-    load_images,
-    random_crops,
     read_log,
     read_sittings,
     train,
@@ -413,7 +412,8 @@ import sys, torch
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_training import SETTINGS, Uneven, alone, tiny_model, uneven, weights
-from course_lib.training import TrainingConfig, processes, train
+from course_lib.distributed import processes
+from course_lib.training import TrainingConfig, train
 folder, images = Path(sys.argv[1]), torch.load(sys.argv[2])
 with processes():
     rank = torch.distributed.get_rank()

@@ -1,0 +1,68 @@
+"""Processes that train together, on one machine or many; alone, all of this is nothing."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from course_lib.device import pick_device
+
+
+def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Add up what the processes have found; without others, nothing to do.
+
+    A parameter takes part if any process has a gradient for it: all of them step alike.
+    """
+    if num_processes() == 1:
+        return
+    device = parameters[0].device
+    takes_part = torch.tensor([p.grad is not None for p in parameters], device=device).int()
+    dist.all_reduce(takes_part, dist.ReduceOp.MAX)
+    taking_part = [p for p, takes in zip(parameters, takes_part.tolist(), strict=True) if takes]
+    for parameter in taking_part:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [parameter.grad for parameter in taking_part]
+    together = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(together)
+    sizes = [gradient.numel() for gradient in gradients]
+    for gradient, total in zip(gradients, together.split(sizes), strict=True):
+        gradient.copy_(total.view_as(gradient))
+
+
+@contextmanager
+def processes() -> Iterator[torch.device]:
+    """Join the processes that ``torchrun`` started, if it did; gives this one's device.
+
+    NCCL joins GPUs, gloo processors.
+    """
+    device = pick_device()
+    if "WORLD_SIZE" not in os.environ:
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes and reports."""
+    return rank() == 0
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.getrank() if dist.is_initialized() else 0
+
+
+def num_processes() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
