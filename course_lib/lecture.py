@@ -81,6 +81,23 @@ def links(number: int) -> str:
     return " · ".join(parts)
 
 
+def exercise_links(number: int) -> str:
+    """Markdown, one line: from a chapter's exercise to the one before, its lecture, the one after.
+
+    Raises:
+        InputError: no chapter has that number.
+    """
+    chapter = _chapter(number)
+    ready = [other for other in chapters() if other.state == "ready" and other.exercise]
+    before = [other for other in ready if other.number < number]
+    after = [other for other in ready if other.number > number]
+    parts = [f"[← Exercise {before[-1].number:02}]({before[-1].exercise}.ipynb)"] if before else []
+    lecture = f"Lecture {number:02} · {chapter.title}"
+    parts.append(f"[{lecture}](../notebooks/{chapter.slug}.ipynb)")
+    parts += [f"[Exercise {after[0].number:02} →]({after[0].exercise}.ipynb)"] if after else []
+    return " · ".join(parts)
+
+
 def about(number: int) -> str:
     """Markdown, one line: how long a lecture's cells were measured to run, and what it needs.
 
@@ -108,6 +125,12 @@ def generated(number: int) -> dict[str, str]:
     """The sources of those cells of a lecture that no one writes by hand, by cell id."""
     line = links(number)
     return {"links": line, "about": about(number), "links-end": line}
+
+
+def generated_in_exercise(number: int) -> dict[str, str]:
+    """The sources of those cells of a chapter's exercise that no one writes by hand, by cell id."""
+    line = exercise_links(number)
+    return {"links": line, "links-end": line}
 
 
 def chapter_table(folder: str = "notebooks") -> str:

@@ -75,7 +75,7 @@ def check_notebook(path: Path) -> list[str]:
         problems += [f"{name_cell(path, index, cell)} {fault}" for fault in faults]
     if path.parent.name == "notebooks":
         problems += _check_lecture(name, notebook)
-        problems += _check_generated(path, notebook)
+    problems += _check_generated(path, notebook)
     return problems
 
 

@@ -291,11 +291,12 @@ def _times_file() -> Path:
 
 
 def generated_cells(path: Path) -> dict[str, str]:
-    """The sources that cells of a lecture must have, by cell id; none for other notebooks."""
-    if path.parent.name == "notebooks":
-        for chapter in lecture.chapters():
-            if chapter.slug == path.stem:
-                return lecture.generated(chapter.number)
+    """The sources that cells of a lecture or a solution must have, by cell id; else none."""
+    for chapter in lecture.chapters():
+        if (path.parent.name, path.stem) == ("notebooks", chapter.slug):
+            return lecture.generated(chapter.number)
+        if (path.parent.name, path.stem) == ("solutions", chapter.exercise):
+            return lecture.generated_in_exercise(chapter.number)
     return {}
 
 

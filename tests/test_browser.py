@@ -21,6 +21,7 @@ from course_lib.notebooks import execute, read_notebook, to_text
 from course_lib.paths import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
+OPENED = ("notebooks", "exercises")  # folders that JupyterLab saves into
 SECONDS = 120  # for one step; far more than a step takes
 
 # What `make lab` runs, in another folder and in this Python instead of that in .venv.
@@ -72,9 +73,10 @@ def lab(chromium, tmp_path_factory) -> Iterator[Lab]:
     """JupyterLab as `make lab` starts it, with settings of its own; stopped in the end."""
     folder = tmp_path_factory.mktemp("lab")
     course, opened, log = folder / "course", folder / "opened", folder / "log"
-    shutil.copytree(REPOSITORY / "notebooks", course / "notebooks")  # JupyterLab saves into them
+    for name in OPENED:
+        shutil.copytree(REPOSITORY / name, course / name)
     for entry in REPOSITORY.iterdir():
-        if entry.name != "notebooks":
+        if entry.name not in OPENED:
             (course / entry.name).symlink_to(entry)
     browser = folder / "browser"
     browser.write_text(
@@ -293,6 +295,53 @@ def test_answers_come_when_a_cell_is_run_and_widgets_leave_stills(
     assert pictures(page) == 3
     assert page.locator(".jp-OutputArea .jupyter-widgets").count() == 0
     assert "not found" not in page.content()
+    assert trouble == []
+
+
+EXERCISE = "01_autoencoders"
+IN_VIEW = """(element) => {
+  const { top, bottom } = element.getBoundingClientRect();
+  const view = element.closest(".jp-WindowedPanel-outer").getBoundingClientRect();
+  return top >= view.top - 1 && bottom <= view.bottom + 1;
+}"""
+
+
+def test_an_exercise_stops_at_the_first_open_question_and_shows_it(lab, page, screenshot, trouble):
+    path = lab.course / "exercises" / f"{EXERCISE}.ipynb"
+    solution = {c.id: c for c in read_notebook(REPOSITORY / "solutions" / path.name).cells}
+    notebook = read_notebook(path)
+    order = [cell.id for cell in notebook.cells]
+    solved, current = ("cut-patches", "join-patches"), "encode"
+    for cell in notebook.cells:
+        if cell.id in solved:
+            cell.source = solution[cell.id].source
+    path.write_text(to_text(notebook))
+    page.goto(f"{lab.url}lab/workspaces/exercise/tree/exercises/{path.name}?token={lab.token}")
+    page.get_by_role("tab", name=path.name, selected=True).wait_for()
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    run_all(page)
+
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    here = {name: cells.nth(order.index(name)) for name in order}
+    wait_until(lambda: here[f"check-{current}"].evaluate(IN_VIEW))
+    page.wait_for_timeout(1000)
+    screenshot("exercise-after-run-all")
+    for name in (f"{current}-prompt", current, f"check-{current}"):
+        assert here[name].evaluate(IN_VIEW), name
+    assert "jp-mod-active" in here[current].get_attribute("class")
+    output = here[f"check-{current}"].locator(".jp-OutputArea-output")
+    assert output.all_inner_texts() == [
+        f"○ {current}: not answered yet. Write your answer in the cell above, run it, then run "
+        "this cell again."
+    ]
+    save(page, path)
+    ran = {cell.id: cell for cell in read_notebook(path).cells}
+    assert all(ran[f"check-{name}"].outputs[0].text.startswith("✓ ") for name in solved)
+    after = [ran[name] for name in order[order.index(f"check-{current}") + 1 :]]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in after)
+
+    here["six-patches"].locator("img").first.scroll_into_view_if_needed()
+    screenshot("exercise-expected-picture")
     assert trouble == []
 
 

@@ -19,30 +19,31 @@ def run(notebook: NotebookNode, folder: Path) -> list[str]:
     """What goes wrong other than by a stub, and which stubs nothing runs into."""
     resources = {"metadata": {"path": str(folder)}}
     NotebookClient(notebook, timeout=120, allow_errors=True, resources=resources).execute()
-    reached, problems = set(), []
+    reached, told, problems = set(), set(), []
     for index, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):
             if output.output_type != "error":
                 continue
-            if output.ename != "NotImplementedError":
+            if output.ename not in ("NotImplementedError", "NotAnswered"):
                 problems.append(f"cell {index + 1}: {output.ename}: {output.evalue}")
             traceback = ANSI.sub("", "\n".join(output.traceback))
             frames = re.findall(r"Cell In\[(\d+)\], line (\d+)", traceback)
             reached |= {tuple(map(int, frame)) for frame in frames[-1:]}
+            told.add(output.evalue)  # a stub that `check` meets leaves its text, and no traceback
     return problems + [
         f"cell {index + 1}, line {line}: nothing runs into this stub"
         for index, cell in enumerate(notebook.cells)
-        for line in stubs(cell)
-        if (cell.execution_count, line) not in reached
+        for line, text in stubs(cell)
+        if (cell.execution_count, line) not in reached and text not in told
     ]
 
 
-def stubs(cell: NotebookNode) -> list[int]:
-    """The lines of a cell that raise NotImplementedError."""
+def stubs(cell: NotebookNode) -> list[tuple[int, str | None]]:
+    """The lines of a cell that raise NotImplementedError, and what they say is to be written."""
     if cell.cell_type != "code":
         return []
     return [
-        node.lineno
+        (node.lineno, node.exc.args[0].value if getattr(node.exc, "args", None) else None)
         for node in ast.walk(ast.parse(cell.source))
         if isinstance(node, ast.Raise) and "NotImplementedError" in ast.unparse(node)
     ]
@@ -58,6 +59,12 @@ def test_exercise_stops_only_at_its_stubs_and_reaches_each(path):
 STUB = """\
 def encode(x):
     raise NotImplementedError()  # your answer"""
+IMPORT = "from course_lib.grading.asking.check import NotAnswered"
+CHECK = """\
+try:
+    encode(1)
+except NotImplementedError as stub:
+    raise NotAnswered("encode", str(stub)) from None"""
 
 
 @pytest.mark.parametrize(
@@ -65,6 +72,8 @@ def encode(x):
     [
         ([STUB, "encode(1)"], []),
         (["raise NotImplementedError", STUB, "encode(1)"], []),
+        ([STUB.replace("()", '("σ(x)")'), IMPORT, CHECK], []),
+        ([STUB.replace("()", '("σ(x)")'), STUB, IMPORT, CHECK], ["cell 1, line 2: nothing runs"]),
         ([STUB], ["cell 1, line 2: nothing runs into this stub"]),
         ([STUB, "encode(1)", "decode(1)"], ["cell 3: NameError: name 'decode' is not defined"]),
         ([STUB.replace("encode", "decode"), STUB, "encode(1)"], ["cell 1, line 2: nothing runs"]),

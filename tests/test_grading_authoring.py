@@ -1,6 +1,7 @@
 """From solutions to exercises: what is written, what is refused, and what students get."""
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -13,11 +14,13 @@ import nbformat
 import numpy as np
 import pytest
 import sample_exercise
+from PIL import Image
 from sample_exercise import COUNT, NAME, PICK, REPOSITORY, SPECS, cells, picture, write_sample
 
 from course_lib.errors import CourseError, InputError
 from course_lib.grading import WrongAnswer, check
 from course_lib.grading.asking.fixtures import read_exercise
+from course_lib.grading.authoring import pictures
 from course_lib.grading.authoring.bundle import BUNDLED, MADE, NOT_BUNDLED, bundle
 from course_lib.grading.authoring.exercises import dump_exercise, make_fixture
 from course_lib.grading.authoring.mistakes import uniform
@@ -97,14 +100,45 @@ def test_exercise_is_a_valid_notebook_without_outputs_and_locked_where_nbgrader_
     assert kept == {c.id: c.metadata["nbgrader"] for c in cells() if "nbgrader" in c.metadata}
 
 
-def test_the_saved_picture_stands_below_its_cell(repository):
+def test_the_saved_picture_stands_below_its_cell_framed_and_called_expected(repository):
     cell_ids = [cell.id for cell in student_version(repository).cells]
     assert cell_ids[cell_ids.index("shown") + 1] == "shown-expected"
     beside = student_version(repository).cells[cell_ids.index("shown-expected")]
-    image = f'<img src="expected/{NAME}-shown.png" width="2" alt="A &quot;red&quot; square.">'
-    assert beside.source == f"**Expected:**\n\n{image}"
+    width = 2 + 2 * pictures.BORDER
+    image = (
+        f'<img src="expected/{NAME}-shown.png" width="{width}" '
+        'alt="Expected: A &quot;red&quot; square.">'
+    )
+    caption, shown = beside.source.split("\n\n")
+    assert caption.startswith("**Expected**") and shown == image
     content = (repository / "exercises" / "expected" / f"{NAME}-shown.png").read_bytes()
     assert content.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("mode, colors", [("P", 200), ("RGB", 9000), ("RGBA", 9000)])
+def test_a_frame_keeps_the_pixels_of_a_picture_and_a_chart_its_palette(mode, colors):
+    values = np.arange(100 * 200) % colors
+    array = np.stack([values % 256, values // 256, values * 0 + 7], -1).astype(np.uint8)
+    image = Image.fromarray(array.reshape(100, 200, 3))
+    if mode == "P":
+        image = image.quantize(colors)
+    buffer = io.BytesIO()
+    image.convert(mode).save(buffer, "PNG")
+    png, width = pictures.frame(buffer.getvalue(), width=100)  # twice as fine as it is shown
+    framed = Image.open(io.BytesIO(png))
+    left, top = 2 * pictures.BORDER, 2 * pictures.BAND
+    inner = framed.convert("RGB").crop((left, top, left + 200, top + 100))
+    assert inner.tobytes() == image.convert("RGB").tobytes()
+    assert (framed.mode == "P") == (mode == "P")
+    assert width == 100 + 2 * pictures.BORDER
+
+
+def test_a_picture_that_is_packed_otherwise_is_not_released_anew(repository):
+    path = repository / "exercises" / "expected" / f"{NAME}-shown.png"
+    Image.open(path).convert("RGB").save(path, compress_level=0)
+    assert release(repository, check=True) == {}
+    Image.new("RGB", (18, 40)).save(path)
+    assert [*release(repository, check=True)] == [f"exercises/expected/{NAME}-shown.png"]
 
 
 @pytest.mark.slow

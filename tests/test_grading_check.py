@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from torch import nn
 
 from course_lib.errors import CourseError
-from course_lib.grading import FixtureError, UnknownQuestion, WrongAnswer, check
+from course_lib.grading import FixtureError, NotAnswered, UnknownQuestion, WrongAnswer, check
 from course_lib.grading.asking.judgement import judge_outcomes
 from course_lib.grading.asking.outcomes import run_cases
 from course_lib.grading.asking.progress import exercises_folder, read_progress
@@ -249,8 +249,59 @@ class LayerOfDots(Layer):
     "question, answer", [("scale", stub), ("count", ...), ("pick", ...), ("layer", LayerOfDots)]
 )
 def test_what_is_not_answered_yet_is_no_wrong_answer(question, answer, exercises):
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError) as caught:
         check(question, answer)
+    (line,) = caught.value._render_traceback_()
+    assert line.startswith(f"○ {question}: not answered yet. ") and "\n" not in line
+
+
+def test_an_open_question_still_says_what_is_to_be_written(exercises):
+    with pytest.raises(NotAnswered, match=r"^multiply$") as caught:
+        check("scale", stub)
+    assert caught.value.question == "scale"
+
+
+class WithoutForward(Layer):
+    forward = nn.Module.forward
+
+
+def without_values(x, factor):
+    return torch.zeros(1, device="meta") * torch.zeros(1, device="meta").item()
+
+
+@pytest.mark.parametrize("question, answer", [("layer", WithoutForward), ("scale", without_values)])
+def test_what_torch_has_not_implemented_is_no_stub(question, answer, exercises):
+    with pytest.raises((NotImplementedError, RuntimeError)) as caught:
+        check(question, answer)
+    assert not hasattr(caught.value, "_render_traceback_")
+
+
+STUB = 'def scale(x, factor):\n    raise NotImplementedError("multiply")'
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_one_line_for_a_check_and_for_a_cell_that_meet_a_stub(exercises):
+    sources = [
+        "from course_lib.grading import check",
+        STUB,
+        'check("scale", scale)',
+        "scale(1, 2)",
+        "import torch\ntorch.nn.Module()(1)",
+        "1 / 0",
+    ]
+    notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
+    resources = {"metadata": {"path": str(exercises)}}
+    NotebookClient(notebook, timeout=120, allow_errors=True, resources=resources).execute()
+    checked, called, other, wrong = (cell.outputs[0] for cell in notebook.cells[2:])
+    assert checked.ename == "NotAnswered" and checked.evalue == "multiply"
+    assert checked.traceback == [
+        "○ scale: not answered yet. Write your answer in the cell above, run it, then run this "
+        "cell again."
+    ]
+    assert called.ename == "NotImplementedError"
+    assert called.traceback == ["○ scale: not written yet (multiply)."]
+    assert other.ename == "NotImplementedError" and len(other.traceback) > 2
+    assert wrong.ename == "ZeroDivisionError" and len(wrong.traceback) > 2
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,20 @@ def test_both_ends_of_a_lecture_have_the_same_links(course):
     assert cells["about"] == lecture.about(2)
 
 
-@pytest.mark.parametrize("function", [lecture.links, lecture.about, lecture.generated])
+def test_links_of_an_exercise_lead_to_its_lecture_and_its_neighbours(course):
+    rows = json.loads((images.data_dir() / "chapters.json").read_text())
+    rows[1]["state"] = "ready"
+    (images.data_dir() / "chapters.json").write_text(json.dumps(rows))
+    assert lecture.exercise_links(1) == (
+        "[Lecture 01 · Middle](../notebooks/middle.ipynb) · [Exercise 02 →](end.ipynb)"
+    )
+    line = "[← Exercise 01](middle.ipynb) · [Lecture 02 · End](../notebooks/end.ipynb)"
+    assert lecture.generated_in_exercise(2) == {"links": line, "links-end": line}
+
+
+@pytest.mark.parametrize(
+    "function", [lecture.links, lecture.exercise_links, lecture.about, lecture.generated]
+)
 def test_unknown_chapters_are_refused(course, function):
     with pytest.raises(InputError, match="No chapter 3; expected 0 to 2"):
         function(3)
@@ -84,6 +97,17 @@ def test_links_of_the_course_lead_to_files():
             for target in links.split("](")[1:]:
                 folder = images.data_dir().parent / "notebooks"
                 assert (folder / target.partition(")")[0]).is_file()
+
+
+def test_both_ends_of_every_exercise_lead_to_files():
+    for chapter in lecture.chapters():
+        if chapter.state == "ready" and chapter.exercise:
+            path = images.data_dir().parent / "exercises" / f"{chapter.exercise}.ipynb"
+            _, first, *_, last = json.loads(path.read_text())["cells"]
+            line = lecture.exercise_links(chapter.number)
+            assert "".join(first["source"]) == "".join(last["source"]) == line
+            for target in line.split("](")[1:]:
+                assert (path.parent / target.partition(")")[0]).is_file()
 
 
 def test_table_of_chapters_is_linked_as_seen_from_a_folder(course):

@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from course_lib import cli, notebook_checks, notebooks
-from course_lib.lecture import chapters, generated
+from course_lib.lecture import chapters, generated, generated_in_exercise
 from course_lib.notebook_checks import check_notebook
 from course_lib.notebooks import (
     STRICT_TAG,
@@ -388,6 +388,16 @@ def test_links_time_and_needs_of_a_chapter_are_the_generated_ones(save):
     notebook.cells[-1].source = "[02](02_pca.ipynb)"
     (problem,) = check_notebook(save(notebook, name="01_autoencoders.ipynb"))
     assert "'links-end' is out of date" in problem
+
+
+def test_links_of_a_solution_are_the_generated_ones(save):
+    cells = [code("a = 1", 1, printed("1\n"))]
+    notebook = new_notebook(nbformat_minor=5, cells=cells)
+    (first, last) = check_notebook(save(notebook, "solutions", name="01_autoencoders.ipynb"))
+    assert "'links' is missing" in first and "'links-end' is missing" in last
+    for name, source in generated_in_exercise(1).items():
+        notebook.cells.append(new_markdown_cell(source, id=name))
+    assert check_notebook(save(notebook, "solutions", name="01_autoencoders.ipynb")) == []
 
 
 def test_solutions_need_no_slides_and_exercises_no_outputs(save):

@@ -12,7 +12,7 @@ Five rooms. Each leans on those above it and on no other. Of the course they nee
 What students import is ``from course_lib.grading import check``, which loads asking and no more.
 """
 
-from course_lib.grading.asking.check import UnknownQuestion, WrongAnswer, check
+from course_lib.grading.asking.check import NotAnswered, UnknownQuestion, WrongAnswer, check
 from course_lib.grading.asking.fixtures import CheckError, FixtureError
 
-__all__ = ["CheckError", "FixtureError", "UnknownQuestion", "WrongAnswer", "check"]
+__all__ = ["CheckError", "FixtureError", "NotAnswered", "UnknownQuestion", "WrongAnswer", "check"]

@@ -2,8 +2,11 @@
 
 import difflib
 import json
+import linecache
+import sys
 from pathlib import Path
-from types import TracebackType
+from traceback import walk_tb
+from types import FrameType, TracebackType
 from typing import Any
 
 from course_lib.grading.asking.fixtures import CheckError, Fixture, FixtureError, read_exercise
@@ -25,6 +28,21 @@ class WrongAnswer(AssertionError):
         return [str(self)]
 
 
+class NotAnswered(NotImplementedError):
+    """A question that is not answered yet. Its text is what the stub says is to be written."""
+
+    def __init__(self, question: str, stub: str):
+        super().__init__(stub)
+        self.question = question
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: one line that says what to do."""
+        return [
+            f"○ {self.question}: not answered yet. Write your answer in the cell above, run it, "
+            "then run this cell again."
+        ]
+
+
 class UnknownQuestion(CheckError):
     """There is no such question, or none that can be checked."""
 
@@ -39,7 +57,8 @@ def check(question_id: str, answer: Any) -> None:
 
     Raises:
         WrongAnswer: not right yet; an AssertionError.
-        NotImplementedError: not answered yet.
+        NotAnswered: not answered yet; a NotImplementedError.
+        NotImplementedError: raised by what the answer uses, which cannot do what it asks for.
         UnknownQuestion: no question has that id.
         FixtureError: the course's files are missing or damaged.
         Exception: whatever the answer raised, with a note on what it was called with.
@@ -49,6 +68,7 @@ def check(question_id: str, answer: Any) -> None:
             f"The first argument is of type {type(question_id).__name__}; expected a question's id "
             'in quotes, then the answer: check("encode", encode).'
         )
+    _show_stubs_in_a_line()
     exercises = exercises_folder()
     fixture = _find_fixture(exercises, question_id)
     if fixture.kind == "written":
@@ -58,7 +78,10 @@ def check(question_id: str, answer: Any) -> None:
     try:
         judgement, error = judge_answer(fixture, answer)
     except NotImplementedError as stub:
-        raise stub.with_traceback(_beyond_grading(stub.__traceback__)) from None
+        own = _beyond_grading(stub.__traceback__)
+        if own is None or _is_stub(own, getattr(answer, "__module__", None)):
+            raise NotAnswered(fixture.id, str(stub)) from None
+        raise stub.with_traceback(own) from None
     if judgement.passed:
         record_pass(exercises, fixture)
         points = "1 point" if fixture.points == 1 else f"{fixture.points} points"
@@ -93,6 +116,34 @@ def _find_fixture(exercises: Path, question_id: str) -> Fixture:
         message = f'Question "{question_id}" was not found. {advice}'
         raise FixtureError("\n".join([message, *problems]))
     raise UnknownQuestion(f'There is no question "{question_id}". {advice}')
+
+
+def _show_stubs_in_a_line() -> None:
+    """From now on, a cell that calls a function which is still a stub shows one line for it."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if hasattr(shell, "set_custom_exc"):
+        shell.set_custom_exc((NotImplementedError,), _show_not_implemented)
+
+
+def _show_not_implemented(shell, kind, error, traceback, tb_offset=None) -> None:
+    """IPython's handler of NotImplementedError."""
+    if _is_stub(traceback, "__main__"):
+        frame, _ = _raised_at(traceback)
+        line = f"○ {frame.f_code.co_name}: not written yet ({error})."
+        error._render_traceback_ = lambda: [line]
+    shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
+
+
+def _is_stub(traceback: TracebackType, module: str | None) -> bool:
+    """Whether an exception comes from a line `raise NotImplementedError…` of a module."""
+    frame, number = _raised_at(traceback)
+    line = linecache.getline(frame.f_code.co_filename, number).strip()
+    is_own = frame.f_globals.get("__name__") == module
+    return is_own and line.startswith("raise NotImplementedError")
+
+
+def _raised_at(traceback: TracebackType) -> tuple[FrameType, int]:
+    return list(walk_tb(traceback))[-1]
 
 
 def _beyond_grading(traceback: TracebackType | None) -> TracebackType | None:

@@ -17,6 +17,7 @@ from course_lib.grading.asking.fixtures import Exercise, FixtureError, read_exer
 from course_lib.grading.asking.outcomes import Outcome
 from course_lib.grading.asking.values import Tensor
 from course_lib.grading.authoring.exercises import dump_exercise, make_exercise
+from course_lib.grading.authoring.pictures import is_same
 from course_lib.grading.authoring.questions import AuthoringError
 from course_lib.grading.authoring.review import Attempt, review
 from course_lib.grading.authoring.solutions import Solution, load_solution, run_solution
@@ -130,7 +131,13 @@ def _build_fixtures(solution: Solution, exercises: Path) -> dict[Path, bytes]:
 
 def _build_notebook(solution: Solution, exercises: Path) -> dict[Path, bytes]:
     notebook, pictures = student_notebook(solution)
-    built = {exercises / "expected" / name: content for name, content in pictures.items()}
+    built = {}
+    for name, content in pictures.items():
+        path = exercises / "expected" / name
+        with contextlib.suppress(OSError):  # none yet, or no picture
+            old = path.read_bytes()
+            content = old if is_same(old, content) else content
+        built[path] = content
     return built | {exercises / f"{solution.name}.ipynb": _stamp(notebook, solution.name)}
 
 

@@ -10,10 +10,15 @@ from collections.abc import Iterator
 import nbformat
 from nbformat import NotebookNode
 
+from course_lib.grading.authoring.pictures import LABEL, frame
 from course_lib.grading.authoring.questions import AuthoringError
 from course_lib.grading.authoring.solutions import BEGIN, Solution, expect, role_of
 
 PICTURE_TAG = "expected-picture"  # of a cell whose saved picture students see beside their own
+_CAPTION = (
+    f"**{LABEL}**, in a blue frame: what the cell above gives with the course's solution. Your own "
+    "picture appears above this line."
+)
 _END = re.compile(r"\s*(?:<!-- )?### END SOLUTION(?: -->)?\s*")
 _METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -36,11 +41,13 @@ def student_notebook(solution: Solution) -> tuple[NotebookNode, dict[str, bytes]
             notebook.cells.append(student_cell(cell))
             if PICTURE_TAG in cell.metadata.get("tags", []):
                 name = f"{solution.name}-{cell.id}.png"
-                pictures[name], width, alt = _saved_picture(cell)
-                image = f'<img src="expected/{name}" width="{width}" alt="{html.escape(alt)}">'
+                png, width, alt = _saved_picture(cell)
+                pictures[name], width = frame(png, width)
+                alt = html.escape(f"{LABEL}: {alt}")
+                image = f'<img src="expected/{name}" width="{width}" alt="{alt}">'
                 notebook.cells.append(
                     nbformat.v4.new_markdown_cell(
-                        f"**Expected:**\n\n{image}", id=f"{cell.id}-expected"
+                        f"{_CAPTION}\n\n{image}", id=f"{cell.id}-expected"
                     )
                 )
         except AuthoringError as error:
