@@ -60,7 +60,7 @@ def is_first_process() -> bool:
 
 def rank() -> int:
     """The number of this process, from 0."""
-    return dist.getrank() if dist.is_initialized() else 0
+    return dist.get_rank() if dist.is_initialized() else 0
 
 
 def num_processes() -> int:
