@@ -37,6 +37,7 @@ MADE = ("exercises",)
 NOT_BUNDLED = (".ci", "solutions", "tests")
 _OF_INSTRUCTORS = (  # left out of the folders above
     Path("docs", "authoring_exercises.md"),
+    Path("docs", "authoring_lectures.md"),
     Path("docs", "ci"),
     Path("docs", "grading"),
     Path("docs", "instructors_guide.md"),
