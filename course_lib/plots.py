@@ -243,15 +243,21 @@ def show(figure: Figure, alt: str) -> None:
             'picture shows: show(figure, alt="JPEG has blocks, JPEG 2000 has none").'
         )
     width = round(figure.get_figwidth() * figure.dpi)
-    picture = {"width": width, "alt": alt}
-    metadata = {"image/png": picture}
-    if is_chart(figure):  # page.css knows by it what to invert on a dark page
-        # JupyterLab looks for it here, nbconvert there.
-        metadata["needs_background"] = picture["needs_background"] = "light"
+    metadata = picture_metadata(width, alt, is_chart(figure))
     png = base64.b64encode(figure_png(figure)).decode()
     display({"image/png": png, "text/plain": alt}, raw=True, metadata=metadata)
     spoken = f'<span role="img" aria-label="{html.escape(alt)}"></span>'
     display({"text/html": spoken + _links(figure), "text/plain": ""}, raw=True)
+
+
+def picture_metadata(width: int, alt: str, chart: bool) -> dict:
+    """Metadata of an output with a PNG: its width in CSS pixels, its description, what it is.
+
+    On a dark page page.css inverts those that need a light one. JupyterLab looks for it in the
+    output's metadata, nbconvert in the picture's.
+    """
+    needs = {"needs_background": "light"} if chart else {}
+    return {"image/png": {"width": width, "alt": alt, **needs}, **needs}
 
 
 def _links(figure: Figure) -> str:

@@ -574,10 +574,8 @@ def _with_still(
     method = Image.Quantize.FASTOCTREE if picture.mode == "RGBA" else Image.Quantize.MEDIANCUT
     small = picture.quantize(128, method, dither=Image.Dither.NONE)
     small.save(buffer, "PNG", optimize=True)
-    about = {"width": width, "alt": alt or sentence}
-    metadata = {**metadata, "image/png": about}
-    if getattr(view, "is_chart", False):  # as in plots.show
-        metadata["needs_background"] = about["needs_background"] = "light"
+    chart = isinstance(view, Picture) and view.is_chart
+    metadata = metadata | plots.picture_metadata(width, alt or sentence, chart)
     png = base64.b64encode(buffer.getvalue()).decode()
     return {**data, "text/plain": sentence, "image/png": png}, metadata
 
