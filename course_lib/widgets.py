@@ -5,6 +5,7 @@ import html
 import time
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 
 import anywidget
 import ipywidgets
@@ -19,6 +20,7 @@ from course_lib import plots
 from course_lib.errors import InputError
 from course_lib.images import as_rgb8
 
+_STATIC = Path(__file__).parent / "static"  # how widgets look and act on the page
 _STILL_SIDE = 640  # pixels, at most, of photographs' stills: notebooks keep them
 _FAST = 0.5  # seconds: up to here a slider redraws while it is dragged, above when it is released
 
@@ -170,37 +172,8 @@ class Picture(anywidget.AnyWidget):
         sentence = "A still of a live figure. Run the cell above to see it move."
         return _with_still(super()._repr_mimebundle_(**options), self, sentence)
 
-    _esm = """
-    function render({ model, el }) {
-      const image = document.createElement("img");
-      image.style = "max-width: 100%; height: auto; display: block;";
-      el.append(image);
-      let loads = 0;
-      async function load() {
-        const ticket = ++loads;
-        const source = URL.createObjectURL(new Blob([model.get("png")], { type: "image/png" }));
-        const fresh = Object.assign(new Image(), { src: source });
-        await fresh.decode().catch(() => {});
-        if (ticket === loads) {
-          Object.assign(image, { src: source, alt: model.get("alt"), width: model.get("width") });
-          image.className = model.get("is_chart") ? "course-chart" : "";
-        }
-        await image.decode().catch(() => {});
-        URL.revokeObjectURL(source);
-      }
-      model.on("change:png", load);
-      load();
-      return () => model.off("change:png", load);
-    }
-
-    export default { render };
-    """
-
-    _css = """
-    [data-jp-theme-light="false"] .course-chart {  /* as in page.css */
-      filter: invert(0.9333) hue-rotate(180deg);
-    }
-    """
+    _esm = _STATIC / "picture.js"
+    _css = _STATIC / "picture.css"
 
 
 class Speech(anywidget.AnyWidget):
@@ -210,59 +183,7 @@ class Speech(anywidget.AnyWidget):
     the number of the option. A toggle says whether it is pressed, and a group of them its name.
     """
 
-    _esm = """
-    function say(element, attributes) {
-      for (const [name, value] of Object.entries(attributes))
-        if (element.getAttribute(name) !== value) element.setAttribute(name, value);
-    }
-
-    function describe(box) {
-      for (const label of box.querySelectorAll(".widget-label")) {
-        const control = label.parentElement;
-        const name = label.textContent.trim();
-        const readout = control.querySelector(":scope > .widget-readout")?.textContent.trim() ?? "";
-        const handles = [...control.querySelectorAll(".noUi-handle")];
-        const [names, values] = handles.length === 2
-          ? [[name + ", from", name + ", to"], readout.split(/\\s+[–-]\\s+/)]
-          : [[name], [readout]];
-        handles.forEach((handle, index) => {
-          say(handle, { "aria-label": names[index] });
-          if (values[index]) say(handle, { "aria-valuetext": values[index] });
-        });
-        if (control.classList.contains("widget-toggle-buttons"))
-          say(control, { role: "group", "aria-label": name });
-      }
-      box.querySelectorAll(".widget-toggle-button").forEach(press);
-    }
-
-    function press(button) {
-      say(button, { "aria-pressed": String(button.classList.contains("mod-active")) });
-    }
-
-    function render({ el }) {
-      el.style.display = "none";
-      let watch, frame;
-      (function begin() {
-        const box = el.closest(".widget-vbox");
-        if (!box) {  // not yet on the page
-          frame = requestAnimationFrame(begin);
-          return;
-        }
-        describe(box);
-        watch = new MutationObserver(() => describe(box));
-        watch.observe(box, {
-          subtree: true, childList: true, characterData: true,
-          attributeFilter: ["aria-valuetext", "class"],
-        });
-      })();
-      return () => {
-        cancelAnimationFrame(frame);
-        watch?.disconnect();
-      };
-    }
-
-    export default { render };
-    """
+    _esm = _STATIC / "speech.js"
 
 
 class Comparison(anywidget.AnyWidget):
@@ -325,240 +246,8 @@ class Comparison(anywidget.AnyWidget):
         )
         return _with_still(super()._repr_mimebundle_(**options), self, sentence)
 
-    _esm = r"""
-    const ZOOMS = [["fit", "Fit"], ["1", "1×"], ["2", "2×"], ["4", "4×"]];
-    const ARROWS = {
-      ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
-    };
-    const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-
-    function make(tag, name, parent, attributes = {}) {
-      const element = document.createElement(tag);
-      element.className = "compare-" + name;
-      for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-      parent.append(element);
-      return element;
-    }
-
-    function render({ model, el }) {
-      const root = make("div", "root", el);
-      const zooms = make("div", "zooms", root, { role: "group", "aria-label": "Zoom" });
-      const head = make("div", "head", root);
-      const labels = [make("span", "label", head), make("span", "label", head)];
-      const view = make("div", "view", root);
-      const after = make("img", "picture", view, { draggable: false });
-      const clip = make("div", "clip", view);
-      const before = make("img", "picture", clip, { draggable: false });
-      const divider = make("div", "divider", view, {
-        role: "slider", tabindex: 0, "aria-valuemin": 0, "aria-valuemax": 100,
-        "aria-orientation": "horizontal", "data-lm-suppress-shortcuts": "true",
-      });
-      make("div", "grip", divider);
-
-      let size = [0, 0];  // of the pictures, in their own pixels
-      let shown = [0, 0];  // of the view, in CSS pixels
-      let scale = 1;
-      let pan = [0, 0];  // the pictures' offset in the view, never positive
-      let held = null;  // what the pointer holds: "divider", "picture" or nothing
-      let last = [0, 0];
-
-      const overflows = () => shown.some((length, i) => size[i] * scale > length + 1);
-
-      function moveDivider(position) {
-        model.set("position", clamp(position, 0, 1));
-      }
-
-      function drawDivider() {
-        const share = 100 * model.get("position");
-        const percent = Math.round(share);
-        clip.style.width = divider.style.left = share + "%";
-        divider.setAttribute("aria-valuenow", percent);
-        divider.setAttribute("aria-valuetext", `${percent} % ${model.get("labels")[0]}`);
-      }
-
-      function movePicture(dx, dy) {
-        pan = [dx, dy].map((d, i) => clamp(pan[i] + d, Math.min(0, shown[i] - size[i] * scale), 0));
-        const [x, y] = pan.map(Math.round);
-        for (const picture of [before, after])
-          picture.style.transform = `translate(${x}px, ${y}px)`;
-      }
-
-      function layout() {
-        const room = [root.clientWidth, Math.max(240, 0.75 * window.innerHeight)];
-        if (!size[0] || !room[0]) return;
-        const zoom = model.get("zoom");
-        const center = shown.map((length, i) =>
-          length ? (length / 2 - pan[i]) / scale : size[i] / 2);
-        scale = zoom === "fit" ? Math.min(1, room[0] / size[0], room[1] / size[1]) : Number(zoom);
-        shown = size.map((length, i) => Math.round(Math.min(length * scale, room[i])));
-        [view.style.width, view.style.height] = shown.map((length) => length + "px");
-        head.style.width = Math.max(shown[0], Math.min(room[0], 400)) + "px";
-        for (const picture of [before, after]) picture.style.width = size[0] * scale + "px";
-        view.classList.toggle("compare-pixels", scale >= 1);
-        view.classList.toggle("compare-overflows", overflows());
-        pan = center.map((place, i) => shown[i] / 2 - place * scale);
-        movePicture(0, 0);
-        for (const button of zooms.children)
-          button.setAttribute("aria-pressed", button.value === zoom);
-        keepHeight();
-      }
-
-      // Other pictures and labels never make the widget lower or move the picture up, so that what
-      // is looked at stays where it is; another zoom or page width does.
-      const tallest = new Map();
-      let situation = "";
-      function keepHeight() {
-        const now = [model.get("zoom"), root.clientWidth].join();
-        if (now !== situation) tallest.clear();
-        situation = now;
-        for (const element of [head, root]) {
-          element.style.minHeight = "";
-          tallest.set(element, Math.max(tallest.get(element) ?? 0, element.offsetHeight));
-          element.style.minHeight = tallest.get(element) + "px";
-        }
-      }
-
-      function drawLabels() {
-        model.get("labels").forEach((text, i) => {
-          labels[i].textContent = text;
-          [before, after][i].alt = text;
-        });
-        divider.setAttribute("aria-label", `Divider: ${model.get("labels").join(" | ")}`);
-        drawDivider();
-        keepHeight();
-      }
-
-      let sources = [];
-      let loads = 0;
-      async function load() {
-        const ticket = ++loads;
-        const fresh = [model.get("before"), model.get("after")].map((png) =>
-          URL.createObjectURL(new Blob([png], { type: "image/png" })));
-        const probes = fresh.map((source) => Object.assign(new Image(), { src: source }));
-        await Promise.allSettled(probes.map((probe) => probe.decode()));
-        const stale = ticket === loads ? sources : fresh;
-        if (ticket === loads) {  // both sides change at once, without a flash of nothing
-          sources = fresh;
-          [before.src, after.src] = fresh;
-          size = [probes[0].naturalWidth, probes[0].naturalHeight];
-          layout();
-        }
-        stale.forEach((source) => URL.revokeObjectURL(source));
-      }
-
-      for (const [zoom, text] of ZOOMS) {
-        const button = make("button", "zoom", zooms, { type: "button", value: zoom });
-        button.textContent = text;
-        button.onclick = () => { model.set("zoom", zoom); model.save_changes(); };
-      }
-
-      const place = (event) => {
-        const box = view.getBoundingClientRect();
-        return [event.clientX - box.left, event.clientY - box.top];
-      };
-      view.onpointerdown = (event) => {
-        if (event.button) return;
-        event.preventDefault();
-        view.setPointerCapture(event.pointerId);
-        last = place(event);
-        held = overflows() && !divider.contains(event.target) ? "picture" : "divider";
-        divider.focus({ preventScroll: true });
-        view.onpointermove(event);
-      };
-      view.onpointermove = (event) => {
-        if (!held) return;
-        const now = place(event);
-        if (held === "divider") moveDivider(now[0] / shown[0]);
-        else movePicture(now[0] - last[0], now[1] - last[1]);
-        last = now;
-      };
-      view.onpointerup = view.onpointercancel = () => {
-        held = null;
-        model.save_changes();
-      };
-      divider.onkeydown = (event) => {
-        const arrow = ARROWS[event.key];
-        const position = model.get("position");
-        if (arrow && event.shiftKey) movePicture(-64 * arrow[0], -64 * arrow[1]);
-        else if (arrow) moveDivider(position + 0.01 * (arrow[0] - arrow[1]));
-        else if (event.key === "PageUp") moveDivider(position + 0.1);
-        else if (event.key === "PageDown") moveDivider(position - 0.1);
-        else if (event.key === "Home") moveDivider(0);
-        else if (event.key === "End") moveDivider(1);
-        else return;
-        event.preventDefault();
-        event.stopPropagation();
-        model.save_changes();
-      };
-
-      const handlers = {
-        "change:before": load, "change:after": load, "change:labels": drawLabels,
-        "change:position": drawDivider, "change:zoom": layout,
-      };
-      for (const [event, handler] of Object.entries(handlers)) model.on(event, handler);
-      const observer = new ResizeObserver(layout);
-      observer.observe(root);
-      drawLabels();
-      load();
-      return () => {
-        observer.disconnect();
-        for (const [event, handler] of Object.entries(handlers)) model.off(event, handler);
-        loads += 1;
-        sources.forEach((source) => URL.revokeObjectURL(source));
-      };
-    }
-
-    export default { render };
-    """
-
-    _css = """
-    .compare-root {
-      width: 100%; color: var(--jp-ui-font-color1, inherit); font: 14px/18px system-ui, sans-serif;
-    }
-    .compare-head {
-      display: flex; justify-content: space-between; align-items: flex-end; gap: 16px;
-      margin: 4px 0; font-weight: 600;
-    }
-    .compare-label:last-child { text-align: right; }
-    .compare-zooms { display: flex; }
-    .compare-zoom {
-      border: 1px solid var(--jp-border-color1, #bbb); margin-right: -1px; padding: 2px 8px;
-      background: transparent; color: inherit; font: inherit; cursor: pointer;
-    }
-    .compare-zoom[aria-pressed="true"] {
-      background: var(--jp-brand-color1, #1976d2); color: white;
-    }
-    .compare-view {
-      position: relative; overflow: hidden; cursor: ew-resize; touch-action: pan-y;
-      user-select: none;
-    }
-    .compare-overflows { cursor: grab; touch-action: none; }
-    .compare-picture {
-      position: absolute; left: 0; top: 0; max-width: none !important; height: auto;
-    }
-    .compare-pixels .compare-picture { image-rendering: pixelated; }
-    .compare-clip { position: absolute; left: 0; top: 0; height: 100%; overflow: hidden; }
-    .compare-divider {
-      position: absolute; top: 0; width: 32px; height: 100%; margin-left: -16px; outline: none;
-      display: flex; align-items: center; justify-content: center;
-      cursor: ew-resize; touch-action: none;
-    }
-    .compare-divider::before {
-      content: ""; position: absolute; left: 15px; width: 2px; height: 100%;
-      background: white; box-shadow: 0 0 2px 1px rgb(0 0 0 / 60%);
-    }
-    .compare-grip {
-      position: relative; width: 28px; height: 28px; border-radius: 50%; background: white;
-      box-shadow: 0 0 3px 1px rgb(0 0 0 / 60%);
-    }
-    .compare-grip::before {
-      content: "◂ ▸"; display: block; font: 11px/28px sans-serif; text-align: center;
-      color: #333; white-space: nowrap;
-    }
-    .compare-divider:focus-visible .compare-grip {
-      box-shadow: 0 0 0 3px var(--jp-brand-color1, #1976d2);
-    }
-    """
+    _esm = _STATIC / "comparison.js"
+    _css = _STATIC / "comparison.css"
 
 
 def _with_still(

@@ -535,7 +535,7 @@ def test_controls_tell_screen_readers_their_names_and_what_stands_beside_them(mo
           const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
           (await import(address)).default.render({ el: document.querySelector("#speech") });
         }""",
-        widgets.Speech._esm,
+        str(widgets.Speech._esm),
     )
 
     def spoken(name: str) -> str:
