@@ -59,6 +59,9 @@ def test_exercise_stops_only_at_its_stubs_and_reaches_each(path):
 STUB = """\
 def encode(x):
     raise NotImplementedError()  # your answer"""
+SAYS = """\
+def encode(x):
+    raise NotImplementedError("{}")"""
 IMPORT = "from course_lib.grading.asking.check import NotAnswered"
 CHECK = """\
 try:
@@ -72,8 +75,11 @@ except NotImplementedError as stub:
     [
         ([STUB, "encode(1)"], []),
         (["raise NotImplementedError", STUB, "encode(1)"], []),
-        ([STUB.replace("()", '("σ(x)")'), IMPORT, CHECK], []),
-        ([STUB.replace("()", '("σ(x)")'), STUB, IMPORT, CHECK], ["cell 1, line 2: nothing runs"]),
+        ([SAYS.format("σ(x)"), IMPORT, CHECK], []),
+        (
+            [SAYS.format("σ(x)"), SAYS.format("log x"), IMPORT, CHECK],
+            ["cell 1, line 2: nothing runs into this stub"],
+        ),
         ([STUB], ["cell 1, line 2: nothing runs into this stub"]),
         ([STUB, "encode(1)", "decode(1)"], ["cell 3: NameError: name 'decode' is not defined"]),
         ([STUB.replace("encode", "decode"), STUB, "encode(1)"], ["cell 1, line 2: nothing runs"]),
