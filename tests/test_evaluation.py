@@ -1,6 +1,7 @@
 """Measured files add up, runs resume, and the ruler agrees with published measurements."""
 
 import json
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -241,6 +242,25 @@ def test_evaluate_and_plot_from_the_command_line(folder, tmp_path, capsys):
     assert rows[1].split() == ["jpeg-plain", "measured", "+0.0", "%"]
     name, _, rate, _ = rows[2].split()
     assert name == "webp" and -60 < float(rate) < 0
+
+
+def test_a_plot_says_in_its_title_what_it_shows_and_ends_where_it_is_told(tmp_path, monkeypatch):
+    """Reference curves that we measured ourselves are listed, and not drawn."""
+    drawn = []
+    monkeypatch.setattr(plt, "close", drawn.append)
+    files = [data_dir() / "results" / f"kodak-{name}.json" for name in ("jpeg", "webp", "avif")]
+    arguments = ["plot", *map(str, files), "--anchor", "jpeg", "--max-bpp", "1.5"]
+    assert main([*arguments, "-o", str(tmp_path / "x.png")]) == 0
+    (axes,) = drawn[0].axes
+    assert [line.get_label() for line in axes.lines] == ["JPEG", "WebP", "AVIF"]
+    title = re.fullmatch(
+        r"Bits at equal PSNR, against JPEG: AVIF −(\d+) %, WebP −(\d+) %",
+        " ".join(axes.get_title("left").replace("\N{NO-BREAK SPACE}", " ").split()),
+    )
+    assert int(title[1]) > int(title[2]) > 0
+    assert axes.get_xlim() == (0, 1.5)
+    highest = max(np.interp(1.5, *line.get_data()) for line in axes.lines)
+    assert highest < axes.get_ylim()[1] < highest + 1
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ def add_commands(commands) -> None:
     parser.add_argument("-o", dest="out", required=True, metavar="PICTURE", help="a .png or .svg")
     parser.add_argument("--metric", choices=("psnr", "ms-ssim"), default="psnr")
     parser.add_argument("--anchor", default="jpeg-plain", metavar="NAME", help="of the BD-rates")
+    parser.add_argument("--max-bpp", type=float, metavar="R", help="draw rates up to this one")
     parser.set_defaults(run=_plot)
 
 
@@ -55,7 +56,13 @@ def _plot(options) -> None:
 
     from course_lib import plots
     from course_lib.codecs import CODECS
-    from course_lib.evaluation import is_on_kodak, load_results, measured_curve, published_curve
+    from course_lib.evaluation import (
+        OUR_OWN,
+        is_on_kodak,
+        load_results,
+        measured_curve,
+        published_curve,
+    )
     from course_lib.paths import atomic_write
 
     suffix = Path(options.out).suffix.lower()
@@ -74,14 +81,42 @@ def _plot(options) -> None:
         names = [CODECS[curve.codec].published for curve in curves]
         published = [published_curve(name) for name in names if name]
         curves += [c for c in published if not np.isnan(c.in_db(options.metric)).all()]
+    changes = [curve.bd_rate(anchor, options.metric) for curve in curves]
     plots.use_course_style()
-    figure = plots.plot_rate_distortion(curves, options.metric)
+    figure = plots.plot_rate_distortion(
+        [curve for curve in curves if not curve.name.startswith(OUR_OWN)],
+        options.metric,
+        _title(anchor, zip(curves[: len(results)], changes, strict=False), options.metric),
+    )
+    if options.max_bpp:
+        (axes,) = figure.axes
+        reached = [np.interp(options.max_bpp, *line.get_data()) for line in axes.lines]
+        axes.set(xlim=(0, options.max_bpp), ylim=(None, np.nanmax(reached) + 0.5))
     buffer = BytesIO()
     figure.savefig(buffer, format=suffix[1:])
     plt.close(figure)
     atomic_write(Path(options.out), buffer.getvalue())
     print(f"BD-rate against {options.anchor}, at equal {options.metric.upper()}:")
-    for curve in curves:
-        rate = curve.bd_rate(anchor, options.metric)
-        text = "no overlap" if rate is None else f"{rate:+7.1f} %"
+    for curve, change in zip(curves, changes, strict=True):
+        text = "no overlap" if change is None else f"{change:+7.1f} %"
         print(f"  {curve.name:32} {'published' if curve.published else 'measured':10} {text}")
+
+
+def _title(anchor, changes, metric: str) -> str:
+    """What the figure shows: how many bits each curve needs against the anchor, the fewest first.
+
+    ``changes`` are pairs of a curve and its BD-rate, None where it has none.
+    """
+    from textwrap import fill
+
+    from course_lib.plots import codec_style
+
+    known = [(rate, curve.codec) for curve, rate in changes if curve is not anchor]
+    parts = [
+        f"{codec_style(codec)['label']} {rate:+.0f}\N{NO-BREAK SPACE}%".replace(
+            " -", " \N{MINUS SIGN}"
+        )
+        for rate, codec in sorted(pair for pair in known if pair[0] is not None)
+    ]
+    label = codec_style(anchor.codec)["label"]
+    return fill(f"Bits at equal {metric.upper()}, against {label}: {', '.join(parts)}", 62)
