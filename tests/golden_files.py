@@ -61,10 +61,17 @@ class Setting(NamedTuple):
     device: str = "cpu"
     num_threads: int = 1
     onednn: bool = True
-    fast: bool = True  # in the precision of `autocast_dtype`, else in float32
+    fast: bool = True  # in low precision, else in float32
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """On a processor bfloat16, also where that is emulated: others have it in hardware."""
+        if not self.fast:
+            return torch.float32
+        return torch.bfloat16 if self.device == "cpu" else autocast_dtype(self.device)
 
     def __str__(self):
-        precision = str(autocast_dtype(self.device) if self.fast else torch.float32)
+        precision = str(self.dtype)
         threads = "1 thread" if self.num_threads == 1 else f"{self.num_threads} threads"
         processor = f"{threads}, oneDNN {'on' if self.onednn else 'off'}"
         where = processor if self.device == "cpu" else self.device
@@ -122,14 +129,13 @@ def decode(name: str, setting: Setting) -> Decoded:
 
 def coder_of(weights: Path, setting: Setting) -> TiledCoder:
     """Every learned codec so far is a `Balle2017`; its weights serve in any precision."""
-    dtype = None if setting.fast else torch.float32
     return load_tiled_coder(
         load_weights(weights),
         "balle2017",
         balle2017.build,
         balle2017.TILING,
         setting.device,
-        dtype,
+        setting.dtype,
     )
 
 
@@ -159,7 +165,7 @@ def write_tiny_weights() -> None:
 def write_learned(name: str) -> None:
     image = cat()
     if name == TINY:
-        segments = coder_of(learned()[TINY], Setting()).encode_segments(image)
+        segments = coder_of(learned()[TINY], REFERENCE).encode_segments(image)
         data = pack(Header(255, 1, *image.shape[:2]), segments)
     else:
         codec, _, quality = name.rpartition("-quality")
