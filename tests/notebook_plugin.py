@@ -1,4 +1,4 @@
-"""pytest plugin: after a notebook's last cell, nbval's kernel operates the notebook's widgets."""
+"""pytest plugin: nbval takes notebooks as they are saved, and operates their widgets in the end."""
 
 import json
 from pathlib import Path
@@ -32,6 +32,9 @@ class WidgetItem(IPyNbCell):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     last_cells = {item.parent: item for item in items if isinstance(item, IPyNbCell)}
+    for item in items:
+        if isinstance(item, IPyNbCell) and item.cell.get("outputs"):
+            item.cell.execution_count = 1  # nbval takes it for run: saved notebooks have no counts
     for notebook, last_cell in last_cells.items():
         widgets = WidgetItem.from_parent(
             notebook,

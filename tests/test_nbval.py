@@ -24,7 +24,7 @@ def save(path: Path, *cells: tuple[str, str, bool]) -> None:
     notebook = new_notebook(nbformat_minor=5)
     for number, (source, text, strict) in enumerate(cells):
         outputs = [new_output("stream", name="stdout", text=text)] if text else []
-        cell = new_code_cell(source, id=f"cell{number}", execution_count=number + 1)
+        cell = new_code_cell(source, id=f"cell{number}")  # no count, as in saved notebooks
         cell.outputs, cell.metadata["tags"] = outputs, [STRICT_TAG] if strict else []
         notebook.cells.append(cell)
     nbformat.write(notebook, path)
