@@ -100,3 +100,11 @@ def program() -> Callable[..., str]:
         pytest.skip(reason)
 
     return find
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    """A test that counts open figures finds none of another's."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

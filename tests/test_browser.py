@@ -388,7 +388,15 @@ def check_saved(page: Page, path: Path) -> None:
 def save(page: Page, path: Path) -> None:
     before = path.stat().st_mtime_ns
     page.keyboard.press("Control+s")
-    wait_until(lambda: path.stat().st_mtime_ns > before)
+    wait_until(lambda: path.stat().st_mtime_ns > before and is_whole(path))
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the server has written all of a notebook: it begins with an empty file."""
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError:
+        return False
 
 
 def shown(page: Page) -> list[str]:

@@ -98,7 +98,7 @@ def notebook():
 def test_cells_are_read_with_their_numbers_ids_and_sources():
     read = read_notebook(encode(RELEASED[0]))
     assert [one.number for one in read.cells] == list(range(1, len(RELEASED[0]["cells"]) + 1))
-    setup = read.cells[1]
+    setup = read.cells[2]  # after title and links
     assert (setup.kind, setup.cell_id, setup.grade_id) == ("code", "setup", "setup")
     assert setup.source == FIRST.cells[0].source
     assert read.exercise == "01_autoencoders" and read.notes == ()
@@ -345,7 +345,7 @@ def test_the_given_code_runs_instead_of_what_was_made_of_it(notebook):
     assert "forged" not in str(script.steps)
     assert script.steps[0].source == FIRST.cells[0].source
     assert script.steps[0].place == "the course's cell `setup`"
-    assert noted(script, "cell 2 (`setup`) was changed; the course's is run")
+    assert noted(script, "cell 3 (`setup`) was changed; the course's is run")
 
 
 def test_a_given_cell_runs_once_where_its_first_copy_stands(notebook):

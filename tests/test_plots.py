@@ -27,7 +27,6 @@ def course_style():
     with plt.rc_context():
         plots.use_course_style()
         yield
-    plt.close("all")
 
 
 @pytest.fixture

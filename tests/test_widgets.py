@@ -23,7 +23,6 @@ def course_style():
     with plt.rc_context():
         plots.use_course_style()
         yield
-    plt.close("all")
 
 
 def draw_power(power, scale=1):
