@@ -25,7 +25,8 @@ _FOLD = f"""
 {{%- extends "lab/index.html.j2" -%}}
 {{%- block input_group -%}}
 {{%- if cell.metadata.get("jupyter", {{}}).get("source_hidden") -%}}
-<details class="code"><summary>{{{{ cell.source.split("\n")[0].lstrip("# ") | e }}}}</summary>
+<details class="code">
+<summary style="margin-left: 79px">{{{{ cell.source.split("\n")[0].lstrip("# ") | e }}}}</summary>
 {{{{ super() }}}}
 </details>
 {{%- else -%}}
@@ -34,7 +35,7 @@ _FOLD = f"""
 {{%- endblock input_group -%}}
 {{%- block output_group -%}}
 {{%- if "{PREDICT_TAG}" in cell.metadata.get("tags", []) -%}}
-<details class="answer"><summary>Show the answer</summary>
+<details class="answer"><summary style="margin-left: 79px">Show the answer</summary>
 {{{{ super() }}}}
 </details>
 {{%- else -%}}

@@ -2,7 +2,7 @@
 
 import sys
 
-from course_lib.errors import CourseError
+from course_lib.errors import InputError
 
 
 def add_commands(commands) -> None:
@@ -95,7 +95,7 @@ def _rehearse(options) -> int:
     unknown = sorted(set(options.names) - set(sources))
     if unknown or not all(source.has_answers for source in sources.values()):
         what = f"No solution {', '.join(unknown)}" if unknown else "No solutions here"
-        raise CourseError(f"{what}; expected one of: {', '.join(sources)}, in a full clone.")
+        raise InputError(f"{what}; expected one of: {', '.join(sources)}, in a full clone.")
     wanted = [source for name, source in sources.items() if name in (options.names or sources)]
     failures = 0
     with Grader([load_key(source) for source in wanted], secrets.token_bytes()) as grader:

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 
-from course_lib.errors import CourseError
+from course_lib.errors import InputError
 
 
 def add_commands(commands) -> None:
@@ -59,9 +59,9 @@ def _grade(options) -> int:
 
     shard = _read_shard(options.shard)
     if options.pass_mark is not None and not 0 <= options.pass_mark <= 100:
-        raise CourseError(f"Got --pass-mark {options.pass_mark:g}; expected 0 to 100.")
+        raise InputError(f"Got --pass-mark {options.pass_mark:g}; expected 0 to 100.")
     if options.workers is not None and options.workers < 1:
-        raise CourseError(f"Got --workers {options.workers}; expected at least 1.")
+        raise InputError(f"Got --workers {options.workers}; expected at least 1.")
     out, handed_in = Path(options.out).absolute(), Path(options.submissions).absolute()
     sources = find_exercise_files(REPOSITORY, options.public)
     has_answers = all(source.has_answers for source in sources)
@@ -86,7 +86,7 @@ def _grade(options) -> int:
             verdicts[key] = graded
     entries = jobs.list_entries(plan, verdicts)
     if not entries and shard == (1, 1):
-        raise CourseError(f"Nothing in {options.submissions} is of the exercise that you named.")
+        raise InputError(f"Nothing in {options.submissions} is of the exercise that you named.")
     written = reports.write_reports(entries, out)
     return _report_grades(entries, plan, written, options)
 
@@ -102,7 +102,7 @@ def _graded(plan, recipe, options):
     try:
         from course_lib.grading.classroom import cluster
     except ImportError as error:
-        raise CourseError(
+        raise InputError(
             f"{error.name} is not installed, which several workers need. Install it: pip install "
             "distributed; or grade without --workers and --scheduler."
         ) from error
@@ -164,7 +164,7 @@ def _read_shard(text: str) -> tuple[int, int]:
     part, slash, parts = text.partition("/")
     if slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
         return int(part), int(parts)
-    raise CourseError(f"Got --shard {text}; expected I/N with I from 1 to N, such as 2/4.")
+    raise InputError(f"Got --shard {text}; expected I/N with I from 1 to N, such as 2/4.")
 
 
 def _secret(options, out) -> bytes:
