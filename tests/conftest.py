@@ -12,6 +12,14 @@ from pathlib import Path
 import notebook_plugin
 import pytest
 
+CHROMIUM = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-first-run",
+    "--force-color-profile=srgb",
+]
 # Two workers on two cores: more threads would only wait for each other. Kernels inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Kernels and other programs that tests start find a proxy that nobody answers.
@@ -100,6 +108,24 @@ def program() -> Callable[..., str]:
         pytest.skip(reason)
 
     return find
+
+
+@pytest.fixture(scope="module")
+def chromium(program):
+    """A headless Chromium that asks nobody for anything. (A loop that runs longer than a module
+    would be in the way of others.)"""
+    from playwright.sync_api import sync_playwright
+
+    path = program(
+        "chromium", "chromium-browser", "google-chrome", install="sudo apt install chromium"
+    )
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=CHROMIUM + ["--no-sandbox"] * is_root
+        )
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page
 
 from course_lib.notebooks import execute, read_notebook, to_text
 from course_lib.paths import REPOSITORY
@@ -35,14 +35,6 @@ start.ROOT, start.setup = Path(course), lambda: None
 start.python_of = lambda venv: Path(sys.executable)
 sys.exit(start.lab(extra))
 """
-
-CHROMIUM = [
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 # Hashes of the pixels that a reader sees near a control.
 PICTURES_BESIDE = """async (control) => {
@@ -106,20 +98,6 @@ def lab(chromium, tmp_path_factory) -> Iterator[Lab]:
     finally:
         server.terminate()
         server.wait(SECONDS)
-
-
-@pytest.fixture(scope="module")
-def chromium(program) -> Iterator[Browser]:
-    path = program(
-        "chromium", "chromium-browser", "google-chrome", install="sudo apt install chromium"
-    )
-    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=CHROMIUM + ["--no-sandbox"] * is_root
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

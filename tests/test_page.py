@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from nbconvert import HTMLExporter
 from PIL import Image
-from test_browser import chromium, lab, page, trouble  # noqa: F401 (fixtures)
+from test_browser import lab, page, trouble  # noqa: F401 (fixtures)
 
 from course_lib import plots
 from course_lib.lecture import chapters

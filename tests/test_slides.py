@@ -1,30 +1,12 @@
 """On a projector of 1920×1080 no slide of a lecture overflows, and none holds two figures."""
 
-import os
-from collections.abc import Iterator
-
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from playwright.sync_api import Browser, sync_playwright
 from slides import CODE_TAG, HEIGHT, measure, page, slides
 
 from course_lib.notebooks import find_notebooks, read_notebook
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def chromium(program) -> Iterator[Browser]:
-    path = program(
-        "chromium", "chromium-browser", "google-chrome", install="sudo apt install chromium"
-    )
-    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox"] if is_root else []
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("path", find_notebooks(folders=["notebooks"]), ids=lambda path: path.stem)

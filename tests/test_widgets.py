@@ -324,35 +324,26 @@ def _as_json(value):
 
 
 @pytest.fixture
-def mount(program) -> Iterator:
+def mount(chromium) -> Iterator:
     """``mount(widget)``: the widget in a page 600 pixels wide, in Chromium, with a touch screen."""
-    from playwright.sync_api import sync_playwright
+    context = chromium.new_context(viewport={"width": 600, "height": 800}, has_touch=True)
+    page = context.new_page()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda line: line.type == "error" and errors.append(line.text))
 
-    chromium = program(
-        "chromium", "chromium-browser", "google-chrome", install="apt install chromium"
-    )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--force-color-profile=srgb"]
-        )
-        context = browser.new_context(viewport={"width": 600, "height": 800}, has_touch=True)
-        page = context.new_page()
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda line: line.type == "error" and errors.append(line.text))
+    def mount(widget: anywidget.AnyWidget) -> Mounted:
+        page.set_content('<meta charset="utf-8"><style>body { margin: 0 }</style>')
+        names = [name for name in widget.keys if not name.startswith("_")]
+        names = [name for name in names if name not in ("layout", "tabbable", "tooltip")]
+        traits = {name: _as_json(getattr(widget, name)) for name in names}
+        page.evaluate(_MOUNT, [widget._esm, getattr(widget, "_css", ""), traits])
+        page.wait_for_function("[...document.images].every((i) => i.complete && i.width > 0)")
+        return Mounted(page, errors)
 
-        def mount(widget: anywidget.AnyWidget) -> Mounted:
-            page.set_content('<meta charset="utf-8"><style>body { margin: 0 }</style>')
-            names = [name for name in widget.keys if not name.startswith("_")]
-            names = [name for name in names if name not in ("layout", "tabbable", "tooltip")]
-            traits = {name: _as_json(getattr(widget, name)) for name in names}
-            page.evaluate(_MOUNT, [widget._esm, getattr(widget, "_css", ""), traits])
-            page.wait_for_function("[...document.images].every((i) => i.complete && i.width > 0)")
-            return Mounted(page, errors)
-
-        yield mount
-        assert errors == []
-        browser.close()
+    yield mount
+    assert errors == []
+    context.close()
 
 
 @pytest.fixture
