@@ -14,6 +14,7 @@ import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -61,6 +62,17 @@ def chapters() -> list[Chapter]:
     """The sixteen chapters of the course, in order."""
     rows = json.loads((data_dir() / "chapters.json").read_text(encoding="utf-8"))
     return [Chapter(**{**row, "needs": tuple(row["needs"])}) for row in rows]
+
+
+def times_file() -> Path:
+    """Where `course notebooks` writes down how long each notebook took."""
+    return data_dir() / "results" / "notebook_times.json"
+
+
+def measured_times() -> dict[str, dict]:
+    """What stands there, by the notebook's path in the clone; nothing if there is no such file."""
+    path = times_file()
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def links(number: int) -> str:
@@ -368,9 +380,7 @@ def _chapter(number: int) -> Chapter:
 
 def _measured(chapter: Chapter) -> dict | None:
     """What `course notebooks` wrote down when it last executed a lecture."""
-    path = data_dir() / "results" / "notebook_times.json"
-    times = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return times.get(f"notebooks/{chapter.slug}.ipynb")
+    return measured_times().get(f"notebooks/{chapter.slug}.ipynb")
 
 
 def _lecture_link(chapter: Chapter, begin: str = "", end: str = "") -> str:

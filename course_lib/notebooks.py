@@ -25,7 +25,7 @@ from nbformat import NotebookNode
 from course_lib import lecture
 from course_lib.errors import CourseError
 from course_lib.outputs import forget_kernels, to_stills
-from course_lib.paths import REPOSITORY, atomic_write, data_dir
+from course_lib.paths import REPOSITORY, atomic_write
 
 FOLDERS = ("notebooks", "solutions", "exercises")
 MAX_SECONDS = 90  # of a lecture, from a cold kernel on two cores
@@ -206,7 +206,7 @@ def chapter_table() -> str:
     Raises:
         NotebookError: a chapter that is ready was never measured.
     """
-    times = _times()
+    times = lecture.measured_times()
     for chapter in lecture.chapters():
         name = f"notebooks/{chapter.slug}.ipynb"
         if chapter.state == "ready" and name not in times:
@@ -235,7 +235,7 @@ def with_table(readme: str, table: str) -> str:
 
 def check_times() -> list[str]:
     """What is wrong with the measured times; an empty list if nothing is."""
-    times = {name: row["seconds"] for name, row in _times().items()}
+    times = {name: row["seconds"] for name, row in lecture.measured_times().items()}
     lectures = {name: times[name] for name in times if name.startswith("notebooks/")}
     problems = [
         f"{name} takes {seconds} s from a cold kernel; expected at most {MAX_SECONDS} s."
@@ -281,15 +281,6 @@ def _read_readme() -> str:
         raise NotebookError(f"Cannot read README.md in {REPOSITORY}: {error.strerror}.") from error
 
 
-def _times() -> dict[str, dict]:
-    path = _times_file()
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _times_file() -> Path:
-    return data_dir() / "results" / "notebook_times.json"
-
-
 def generated_cells(path: Path) -> dict[str, str]:
     """The sources that cells of a lecture or a solution must have, by cell id; else none."""
     for chapter in lecture.chapters():
@@ -306,7 +297,7 @@ def _record_time(path: Path, seconds: float) -> None:
 
     from course_lib.device import usable_cores
 
-    times = _times()
+    times = lecture.measured_times()
     times[f"{path.parent.name}/{path.name}"] = {
         "seconds": round(seconds, 1),
         "cores": usable_cores(),
@@ -314,7 +305,7 @@ def _record_time(path: Path, seconds: float) -> None:
         "torch": torch.__version__,
     }
     content = json.dumps(times, indent=2, sort_keys=True) + "\n"
-    atomic_write(_times_file(), content.encode())
+    atomic_write(lecture.times_file(), content.encode())
 
 
 def name_cell(path: Path, index: int, cell: NotebookNode) -> str:
