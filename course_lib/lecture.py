@@ -1,4 +1,4 @@
-"""What every lecture repeats: where it stands in the course, and pictures at equal bytes.
+"""What every lecture repeats: where it stands in the course, pictures at equal bytes, self-tests.
 
 Three cells of a lecture are written by `generated`, never by hand: the links at both ends, and the
 measured time with what a reader needs. The rest is about files: coded once for each photograph,
@@ -34,6 +34,7 @@ from course_lib.evaluation import Curve, load_results, measured_curve, published
 from course_lib.images import photograph
 from course_lib.metrics import MS_SSIM_MIN_SIDE, bits_per_pixel, ms_ssim, ms_ssim_db, psnr
 from course_lib.paths import data_dir
+from course_lib.self_tests import SelfTest, read_questions
 
 PAGE = "page"  # stands where the name of a photograph may stand: see `page`
 _SKETCH = 10  # points of a curve on one photograph, about
@@ -143,6 +144,18 @@ def generated_in_exercise(number: int) -> dict[str, str]:
     """The sources of those cells of a chapter's exercise that no one writes by hand, by cell id."""
     line = exercise_links(number)
     return {"links": line, "links-end": line}
+
+
+def self_test(slug: str) -> SelfTest:
+    """The three questions of a chapter, to be clicked: ``data/self_tests/{slug}.json``.
+
+    Raises:
+        InputError: no chapter has that slug, its questions are missing or wrong.
+    """
+    known = [chapter.slug for chapter in chapters()]
+    if slug not in known:
+        raise InputError(f"No chapter {slug!r}; expected one of {', '.join(known)}.")
+    return SelfTest(read_questions(data_dir() / "self_tests" / f"{slug}.json"))
 
 
 def chapter_table(folder: str = "notebooks") -> str:

@@ -22,7 +22,7 @@ from course_lib.notebooks import (
     read_notebook,
     to_text,
 )
-from course_lib.outputs import PREDICT_TAG, has_tag, is_still
+from course_lib.outputs import IS_SELF_TEST, PREDICT_TAG, has_tag, is_still
 from course_lib.paths import REPOSITORY
 
 MAX_BYTES = 1_500_000
@@ -180,8 +180,8 @@ def _check_slide(cell: NotebookNode) -> Iterator[str]:
 def _check_lecture(name: str, notebook: NotebookNode) -> Iterator[str]:
     if not any(has_tag(cell, STRICT_TAG) for cell in notebook.cells):
         yield f"{name} has no cell tagged {STRICT_TAG}: nothing holds its results."
-    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
-    widgets = sum(map(is_still, outputs))
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    widgets = sum(is_still(o) and not o.metadata.get(IS_SELF_TEST) for o in outputs)
     if widgets < 2:
         yield f"{name} shows {widgets} live widgets; expected at least 2."
 

@@ -18,7 +18,7 @@ FLOORS = (
     ("models", "pca_start", "joint", "coder", "classic", "codestreams"),
     ("codecs", "__init__"),  # `import course_lib` offers what codecs has
     ("optimizers", "training", "recipes", "evaluation", "info"),
-    ("plots", "widgets", "lecture", "notebooks", "notebook_checks", "contents"),
+    ("plots", "widgets", "self_tests", "lecture", "notebooks", "notebook_checks", "contents"),
     ("cli",),
 )
 # What stands apart, and all that it leans on. Only the roof leans on it.
