@@ -5,6 +5,7 @@ And a small lecture as a student has it: opened, run, saved, loaded anew, reopen
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -273,6 +274,36 @@ def test_answers_come_when_a_cell_is_run_and_widgets_leave_stills(
     assert pictures(page) == 3
     assert page.locator(".jp-OutputArea .jupyter-widgets").count() == 0
     assert "not found" not in page.content()
+    assert trouble == []
+
+
+def test_a_self_test_is_answered_by_keys_at_once(lab, page, screenshot, trouble):
+    name = sorted((lab.course / "data" / "self_tests").glob("*.json"))[0].stem
+    source = f"from course_lib import lecture\nlecture.self_test({name!r})"
+    notebook = new_notebook(nbformat_minor=5, cells=[new_code_cell(source, id="ask")])
+    path = lab.course / "notebooks" / "asked.ipynb"
+    path.write_text(to_text(notebook))
+    path.write_text(to_text(execute(path).notebook))
+    page.goto(f"{lab.url}lab/workspaces/asked/tree/notebooks/asked.ipynb?token={lab.token}")
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    option = page.locator(".jp-Notebook summary").first  # the still, before the cell is run
+    reason = option.locator("xpath=../p")
+    assert not reason.is_visible()
+    option.press("Enter")
+    reason.wait_for()
+
+    run_all(page)
+    options = page.locator(".course-self-test button")
+    options.nth(1).wait_for()
+    said = page.get_by_role("status").filter(has_text=re.compile("Right|No"))
+    assert said.count() == 0
+    page.keyboard.press("Escape")
+    options.first.focus()
+    for key in ("Enter", "Tab", "Space"):
+        page.keyboard.press(key)
+    wait_until(lambda: [options.nth(n).inner_text()[0] in "✓✗" for n in range(3)] == [1, 1, 0])
+    assert said.count() == 1
+    screenshot("self-test")
     assert trouble == []
 
 
