@@ -103,7 +103,7 @@ class Autoencoder(nn.Module):
         Raises:
             InputError: not ``(B, num_pixels)``, or not floats.
         """
-        _check_rows("patches", x, self.config.num_pixels)
+        check_rows("patches", x, self.config.num_pixels)
         return ACTIVATIONS[self.config.activation](x @ self.W.T + self.b)
 
     def synthesis(self, y: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class Autoencoder(nn.Module):
         Raises:
             InputError: not ``(B, num_units)``, or not floats.
         """
-        _check_rows("codes", y, self.config.num_units)
+        check_rows("codes", y, self.config.num_units)
         W_out = self.W.T if self.config.tied_weights else self.W_out
         return ACTIVATIONS[self.config.output_activation](y @ W_out.T + self.b_out)
 
@@ -212,7 +212,12 @@ def join_patches(patches: Tensor, height: int, width: int) -> Tensor:
     return blocks.reshape(rows * size, columns * size)[:height, :width]
 
 
-def _check_rows(what: str, tensor: Tensor, size: int) -> None:
+def check_rows(what: str, tensor: Tensor, size: int) -> None:
+    """Refuse what is not floats ``(B, size)``, by name.
+
+    Raises:
+        InputError: it is not.
+    """
     if tensor.ndim != 2 or tensor.shape[1] != size or not tensor.is_floating_point():
         raise InputError(
             f"Got {what} of shape {tuple(tensor.shape)} and type {tensor.dtype}; expected floats "
