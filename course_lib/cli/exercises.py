@@ -19,8 +19,15 @@ def add_commands(commands) -> None:
         "questions", help="try every known mistake on every question, and show the hints"
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="01_autoencoders, for example")
-    parser.add_argument(
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
         "--grade", action="store_true", help="hand them in to the grader, stubs and solutions too"
+    )
+    how.add_argument(
+        "--mutants", action="store_true", help="try wrong answers made of the solutions by machine"
+    )
+    parser.add_argument(
+        "--question", action="append", default=[], metavar="ID", help="with --mutants: this one"
     )
     parser.set_defaults(run=_questions)
 
@@ -70,8 +77,12 @@ def _questions(options) -> int:
     from course_lib.grading.authoring.release import review_exercises
     from course_lib.paths import REPOSITORY
 
+    if options.question and not options.mutants:
+        raise InputError("--question goes with --mutants.")
     if options.grade:
         return _rehearse(options)
+    if options.mutants:
+        return _try_mutants(options)
     failures = 0
     for name, rows in review_exercises(REPOSITORY, options.names):
         print(name)
@@ -80,6 +91,33 @@ def _questions(options) -> int:
             failures += not row.is_as_expected
             mark = "✓" if row.is_as_expected else "✗"
             print(f"  {mark} {row.question:16} {row.answer:28} {result}")
+    return 1 if failures else 0
+
+
+def _try_mutants(options) -> int:
+    from course_lib.grading.authoring.mutants import PASSES, try_mutants
+    from course_lib.paths import REPOSITORY
+
+    columns = ("question", "mutants", "wrong", "raised", "timed out", "equivalent", "survivors")
+    failures: list[str] = []
+    print("".join(f"{name:<26}" if not at else f"{name:>11}" for at, name in enumerate(columns)))
+    for name, rows in try_mutants(REPOSITORY, options.names, options.question):
+        print(name)
+        for row in rows:
+            counts = [row.count(fate) for fate in (*columns[2:-1], "survived")]
+            print(f"  {row.question:<24}{len(row.fates):>11}" + "".join(f"{n:>11}" for n in counts))
+            for mutant in row.survivors:
+                where = "" if len(mutant.passes) == PASSES else f"  [{', '.join(mutant.passes)}]"
+                failures.append(f"{row.question}: survived: {mutant.change}{where}")
+            failures += [f"{row.question}: {problem}" for problem in row.problems]
+    if failures:
+        print()
+        print("\n".join(failures))
+        print(
+            f"{len(failures)} to settle: let inputs reach where these answers are wrong, or "
+            "declare them in the question's `equivalents`. See docs/authoring_exercises.md.",
+            file=sys.stderr,
+        )
     return 1 if failures else 0
 
 

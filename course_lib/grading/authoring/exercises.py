@@ -39,13 +39,11 @@ def make_fixture(question: Question, reference: Any, seed: str = PUBLIC_SEED) ->
         AuthoringError: the reference raises, is not of the question's kind, or is a value too
             close to a limit of rounding; or a wrong choice has no hint.
     """
-    cases, mistakes, sealed = [], [], ""
+    cases: tuple[Case, ...] = ()
+    mistakes, sealed = [], ""
     if question.is_called:
-        inputs = [freeze(drawn) for drawn in draw_inputs(question, seed)]
-        outcomes, error = run_cases(question.kind, reference, inputs, question.gradient_of)
-        if error:
-            raise AuthoringError(f"{question.id}: its solution raises {outcomes[-1].error}")
-        cases = [Case(*pair) for pair in zip(inputs, outcomes, strict=True)]
+        cases = make_cases(question, reference, seed)
+        inputs = [case.inputs for case in cases]
         for mistake in question.mistakes:
             outcomes, _ = run_cases(question.kind, mistake.answer, inputs, question.gradient_of)
             mistakes.append(Mistake(mistake.name, mistake.hint, outcomes=tuple(outcomes)))
@@ -58,7 +56,20 @@ def make_fixture(question: Question, reference: Any, seed: str = PUBLIC_SEED) ->
         for mistake in question.mistakes:
             mistake_sealed = _seal(question, mistake.answer)
             mistakes.append(Mistake(mistake.name, mistake.hint, sealed=mistake_sealed))
-    return _make_fixture(question, cases=tuple(cases), mistakes=tuple(mistakes), sealed=sealed)
+    return _make_fixture(question, cases=cases, mistakes=tuple(mistakes), sealed=sealed)
+
+
+def make_cases(question: Question, reference: Any, seed: str = PUBLIC_SEED) -> tuple[Case, ...]:
+    """Draw the inputs, and run the reference on them.
+
+    Raises:
+        AuthoringError: the reference raises.
+    """
+    inputs = [freeze(drawn) for drawn in draw_inputs(question, seed)]
+    outcomes, error = run_cases(question.kind, reference, inputs, question.gradient_of)
+    if error:
+        raise AuthoringError(f"{question.id}: its solution raises {outcomes[-1].error}")
+    return tuple(Case(*pair) for pair in zip(inputs, outcomes, strict=True))
 
 
 def _make_fixture(question: Question, **made: Any) -> Fixture:

@@ -39,6 +39,17 @@ class KnownMistake:
 
 
 @dataclass(frozen=True)
+class Equivalent:
+    """Changes of the right answer that leave it right, as `course questions --mutants` lists them.
+
+    Each is a statement before and after: ``"return x.sum() → return x.sum().float()"``.
+    """
+
+    why: str
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Question:
     """One question of an exercise.
 
@@ -51,6 +62,9 @@ class Question:
         value: a number, right when it rounds to the expected one at ``decimals`` decimals.
         choice: one of ``options``, or a set of several.
         written: a text, marked by hand.
+
+    Review refuses a function of tensors whose gradient is not compared, and cases whose sizes are
+    the same in every draw, unless ``untrained`` or ``fixed_sizes`` says why that is enough.
     """
 
     id: str
@@ -64,6 +78,9 @@ class Question:
     atol: float = 1e-5
     decimals: int = 0
     options: str = ""  # "abcd"
+    untrained: str = ""  # why no gradient goes through the answer
+    fixed_sizes: str = ""  # why all sizes are known beforehand
+    equivalents: tuple[Equivalent, ...] = ()
 
     def __post_init__(self):
         names = [mistake.name for mistake in self.mistakes]
@@ -83,6 +100,7 @@ class Question:
             f"got {len(names)} known mistakes, expected at least {fewest}": len(names) >= fewest,
             "two known mistakes have one name": len(set(names)) == len(names),
             "a known mistake has no hint": all(mistake.hint.strip() for mistake in self.mistakes),
+            "an equivalent has no reason": all(one.why.strip() for one in self.equivalents),
         }
         for problem, holds in rules.items():
             if not holds:

@@ -42,6 +42,20 @@ def find_solutions(repository: Path) -> list[Path]:
     return paths
 
 
+def pick_solutions(repository: Path, names: Sequence[str] = ()) -> list[Path]:
+    """The solution notebooks of some exercises; of all if no names are given.
+
+    Raises:
+        InputError: there are no solutions, or no exercise has one of the names.
+    """
+    paths = find_solutions(repository)
+    unknown = set(names) - {path.stem for path in paths}
+    if unknown:
+        known = ", ".join(path.stem for path in paths)
+        raise InputError(f"No exercise {', '.join(sorted(unknown))}; expected one of: {known}.")
+    return [path for path in paths if not names or path.stem in names]
+
+
 def release(repository: Path, check: bool = False) -> dict[str, str]:
     """Bring ``exercises/`` up to date with ``solutions/``.
 
@@ -85,16 +99,10 @@ def review_exercises(
         InputError: no exercise has one of the ``names``.
         FixtureError: the exercise was not released, or its fixtures are damaged.
     """
-    paths = find_solutions(repository)
-    unknown = set(names) - {path.stem for path in paths}
-    if unknown:
-        known = ", ".join(path.stem for path in paths)
-        raise InputError(f"No exercise {', '.join(sorted(unknown))}; expected one of: {known}.")
-    for path in paths:
-        if not names or path.stem in names:
-            solution = load_solution(path)
-            released = read_exercise(repository / "exercises" / "expected" / f"{path.stem}.json")
-            yield path.stem, review(solution, released.fixtures, run_solution(solution))
+    for path in pick_solutions(repository, names):
+        solution = load_solution(path)
+        released = read_exercise(repository / "exercises" / "expected" / f"{path.stem}.json")
+        yield path.stem, review(solution, released.fixtures, run_solution(solution))
 
 
 def build(repository: Path, exercises: Path) -> Iterator[dict[Path, bytes]]:

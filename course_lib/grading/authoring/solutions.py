@@ -65,23 +65,38 @@ def load_solution(path: Path) -> Solution:
     return Solution(path, title[1].strip(), notebook, questions, checked)
 
 
-def run_solution(solution: Solution) -> dict[str, Any]:
-    """Run the given and the answer cells in document order; returns the answers by question.
+def run_cells(solution: Solution) -> dict[str, Any]:
+    """Run the given and the answer cells in document order; returns the names that they define.
 
     Cells without nbgrader's metadata (demonstrations, training) and checks are not run.
 
     Raises:
         AuthoringError: a cell raises.
     """
-    namespace: dict[str, Any] = {"__name__": "__main__", "_answers_": {}}
+    namespace: dict[str, Any] = {"__name__": "__main__"}
     with contextlib.chdir(solution.path.parent):
         for cell in solution.notebook.cells:
             if role_of(cell) in ("given", "answer"):
                 _run(cell.source, f"{solution.path}, cell {grade_id_of(cell)}", namespace)
-        for question, expression in solution.checked.items():
-            place = f"{solution.path}, cell check-{question}"
-            _run(f"_answers_[{question!r}] = {expression}", place, namespace)
-    return namespace["_answers_"]
+    return namespace
+
+
+def pick_answers(solution: Solution, namespace: dict[str, Any]) -> dict[str, Any]:
+    """What the check cells hand over, by question.
+
+    Raises:
+        AuthoringError: a name is missing.
+    """
+    answers: dict[str, Any] = {}
+    for question, expression in solution.checked.items():
+        place = f"{solution.path}, cell check-{question}"
+        _run(f"_answers_[{question!r}] = {expression}", place, namespace | {"_answers_": answers})
+    return answers
+
+
+def run_solution(solution: Solution) -> dict[str, Any]:
+    """The answers by question: `run_cells`, then `pick_answers`."""
+    return pick_answers(solution, run_cells(solution))
 
 
 def expect(condition: bool, problem: str) -> None:
