@@ -1,8 +1,13 @@
 """Metrics against their definitions and against other implementations."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import pytorch_msssim
 import skimage.metrics
+import torch
 from bjontegaard import bd_rate as reference_bd_rate
 
 from course_lib.errors import InputError
@@ -75,6 +80,154 @@ def test_ms_ssim_is_symmetric_and_falls_with_noise(cat, noisy_cat):
     half_the_noise = ((cat.astype(int) + noisy_cat) // 2).astype(np.uint8)
     assert value < ms_ssim(cat, half_the_noise) < 1
     assert ms_ssim_db(0.99) == pytest.approx(20)
+
+
+# What is measured everywhere, and right: flat, screen-like and natural pictures
+
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+
+def exact_ms_ssim(image, other) -> float:
+    """From the definitions: every window's own weighted mean, variance and covariance."""
+    side = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)
+    window = np.outer(side, side) / side.sum() ** 2
+    per_channel = []
+    for x, y in zip(*(np.moveaxis(a, 2, 0).astype(float) for a in (image, other)), strict=True):
+        factors = []
+        for scale in range(5):
+            blocks = [np.lib.stride_tricks.sliding_window_view(plane, (11, 11)) for plane in (x, y)]
+            means = [np.einsum("hwij,ij->hw", block, window) for block in blocks]
+            offsets = [b - m[..., None, None] for b, m in zip(blocks, means, strict=True)]
+            variances = [np.einsum("hwij,ij->hw", offset**2, window) for offset in offsets]
+            covariance = np.einsum("hwij,hwij,ij->hw", *offsets, window)
+            factor = (2 * covariance + 58.5225) / (sum(variances) + 58.5225)
+            if scale == 4:
+                factor *= (2 * means[0] * means[1] + 6.5025) / (
+                    means[0] ** 2 + means[1] ** 2 + 6.5025
+                )
+            factors.append(max(factor.mean(), 0) ** SCALE_WEIGHTS[scale])
+            x, y = (halved(plane) for plane in (x, y))
+        per_channel.append(np.prod(factors))
+    return float(np.mean(per_channel))
+
+
+def halved(plane: np.ndarray) -> np.ndarray:
+    height, width = (-(-side // 2) for side in plane.shape)
+    even = np.zeros((2 * height, 2 * width))
+    even[-plane.shape[0] :, -plane.shape[1] :] = plane
+    return even.reshape(height, 2, width, 2).mean((1, 3))
+
+
+def flat(level: int, size=(161, 170)) -> np.ndarray:
+    return np.full((*size, 3), level, np.uint8)
+
+
+def with_a_dot(level: int, dot: int) -> np.ndarray:
+    image = flat(level)
+    image[80, 80] = dot
+    return image
+
+
+def screen(seed: int, ink=0, paper=255) -> np.ndarray:
+    """Blocks of ink on paper, as letters and windows are."""
+    random = np.random.default_rng(seed)
+    blocks = random.random((41, 43, 1)) < 0.2
+    return np.where(np.kron(blocks, np.ones((4, 4, 3))), ink, paper).astype(np.uint8)[:161, :170]
+
+
+def stripes(period: int) -> np.ndarray:
+    rows = np.arange(165)[:, None, None] // period % 2 * 255
+    return np.broadcast_to(rows, (165, 162, 3)).astype(np.uint8)
+
+
+def ramp() -> np.ndarray:
+    return np.broadcast_to(np.arange(162, dtype=np.uint8)[:, None], (161, 162, 3)).copy()
+
+
+PAIRS = {
+    "flat, one level apart": (flat(200), flat(201)),
+    "flat white, flat black": (flat(255), flat(0)),
+    "flat, equal": (flat(255), flat(255)),
+    "a dot on white": (with_a_dot(255, 0), with_a_dot(255, 9)),
+    "a dot that is lost": (with_a_dot(255, 254), flat(255)),
+    "a dot on grey": (with_a_dot(128, 129), with_a_dot(128, 127)),
+    "a screen, its ink paler": (screen(0), screen(0, ink=3)),
+    "a screen, inverted": (screen(1), screen(1, ink=255, paper=0)),
+    "a screen, another": (screen(2), screen(3)),
+    "a screen, shifted": (screen(4), np.roll(screen(4), 1, axis=1)),
+    "binary stripes, finest": (stripes(1), 255 - stripes(1)),
+    "binary stripes": (stripes(7), np.roll(stripes(7), 1, axis=0)),
+    "a ramp, brighter": (ramp(), ramp() + 3),
+    "one channel differs": (flat(250), flat(250) - np.array([1, 0, 0], np.uint8)),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_ms_ssim_is_exact_where_variances_cancel(pair):
+    image, other = PAIRS[pair]
+    value = ms_ssim(image, other)
+    assert value <= 1
+    assert value == pytest.approx(exact_ms_ssim(image, other), abs=1e-9)
+    assert ssim(image, other) <= 1
+    assert ms_ssim(image, image) == ssim(image, image) == 1
+
+
+def test_ms_ssim_is_that_of_pytorch_msssim_on_photographs(cat, noisy_cat):
+    oracle = pytorch_msssim.ms_ssim(*map(as_double, (cat, noisy_cat)), data_range=255)
+    assert ms_ssim(cat, noisy_cat) == pytest.approx(float(oracle), abs=2e-6)
+    image, other = cat[:161, 50:220], noisy_cat[:161, 50:220]
+    assert ms_ssim(image, other) == pytest.approx(exact_ms_ssim(image, other), abs=1e-9)
+
+
+def as_double(image: np.ndarray) -> torch.Tensor:
+    return torch.tensor(image).permute(2, 0, 1)[None].double()
+
+
+LAYOUTS = {
+    "mirrored": lambda a: a[:, ::-1].copy()[:, ::-1],
+    "upside down": lambda a: a[::-1].copy()[::-1],
+    "channels reversed": lambda a: a[..., ::-1].copy()[..., ::-1],
+    "channels first": lambda a: a.transpose(2, 0, 1).copy().transpose(1, 2, 0),
+    "columns first": np.asfortranarray,
+    "every other pixel": lambda a: np.repeat(np.repeat(a, 2, 0), 2, 1)[::2, ::2],
+    "part of four channels": lambda a: np.dstack([a, a[..., :1]])[..., :3],
+    "read-only": lambda a: np.frombuffer(a.tobytes(), np.uint8).reshape(a.shape),
+    "not aligned": lambda a: np.frombuffer(b"-" + a.tobytes(), np.uint8, offset=1).reshape(a.shape),
+    "masked": lambda a: np.ma.masked_less(a, 100),
+    "a view of fields": lambda a: a.view([("r", "u1"), ("g", "u1"), ("b", "u1")]).view(np.uint8),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("metric", [mse, psnr, ssim, ms_ssim])
+def test_the_layout_in_memory_changes_nothing(metric, layout, cat):
+    image, other = cat[:170, :180], cat[20:190, 7:187]
+    view = LAYOUTS[layout](np.ascontiguousarray(image)).reshape(image.shape)
+    assert metric(view, other) == metric(image, other)
+    assert metric(other, view) == metric(other, image)
+
+
+def test_a_broadcast_picture_is_measured():
+    grey = np.broadcast_to(np.uint8(7), (170, 180, 3))
+    assert ms_ssim(grey, grey) == 1
+    assert psnr(grey, np.broadcast_to(np.uint8(8), grey.shape)) == pytest.approx(20 * np.log10(255))
+
+
+def test_metrics_keep_to_themselves_whatever_numpy_is_told_to_raise():
+    with np.errstate(all="raise"):
+        for image, other in PAIRS.values():
+            assert np.isfinite([mse(image, other), ms_ssim(image, other), ssim(image, other)]).all()
+        assert psnr(flat(3), flat(3)) == np.inf
+        assert ms_ssim_db(1.0) == np.inf
+
+
+def test_metrics_do_without_torch():
+    program = (
+        "import sys, course_lib.metrics as m, numpy as np; a = np.zeros((161, 161, 3), np.uint8); "
+        "print(m.ms_ssim(a, a), 'torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert found.stdout == "1.0 False\n"
 
 
 def test_bits_per_pixel_counts_eight_bits_a_byte():
@@ -150,3 +303,7 @@ def test_impossible_values_are_refused():
         ms_ssim_db(1.01)
     with pytest.raises(InputError):
         ms_ssim_db(float("nan"))
+
+
+def test_what_float32_makes_a_little_more_than_one_is_one():
+    assert ms_ssim_db(1.000008) == np.inf
