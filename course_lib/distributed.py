@@ -9,6 +9,10 @@ import torch.distributed as dist
 from torch import nn
 
 from course_lib.device import pick_device
+from course_lib.errors import InputError
+from course_lib.ranges import whole
+
+MAX_PROCESSES = 1024
 
 
 def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
@@ -38,19 +42,42 @@ def processes() -> Iterator[torch.device]:
     """Join the processes that ``torchrun`` started, if it did; gives this one's device.
 
     NCCL joins GPUs, gloo processors.
+
+    Raises:
+        InputError: what ``torchrun`` sets in the environment is not all there, or no number.
     """
     device = pick_device()
     if "WORLD_SIZE" not in os.environ:
         yield device
         return
+    expected_processes()
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        device = torch.device("cuda", _from_environment("LOCAL_RANK", least=0))
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except ValueError as error:
+        raise InputError(
+            f"WORLD_SIZE is set, but {error}. Start by torchrun, which sets all that processes "
+            "need to find each other; or unset WORLD_SIZE."
+        ) from error
     try:
         yield device
     finally:
         dist.destroy_process_group()
+
+
+def expected_processes() -> int:
+    """How many processes ``torchrun`` has started, before they have joined; 1 if it did not.
+
+    Raises:
+        InputError: ``WORLD_SIZE`` in the environment is no such number.
+    """
+    return _from_environment("WORLD_SIZE", least=1) if "WORLD_SIZE" in os.environ else 1
+
+
+def _from_environment(name: str, least: int) -> int:
+    return whole(least=least, most=MAX_PROCESSES).read(name, os.environ.get(name, ""))
 
 
 def is_first_process() -> bool:

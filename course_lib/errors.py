@@ -1,4 +1,4 @@
-"""Errors that a user can mend, and the one for a file that cannot be decoded."""
+"""Errors that a user can mend, one of them for files that cannot be decoded; and warnings."""
 
 
 class CourseError(Exception):
@@ -8,6 +8,8 @@ class CourseError(Exception):
     defect of the course and keeps its traceback.
     """
 
+    is_list = False  # whether the message is a list of problems, one in a line
+
 
 class InputError(CourseError, ValueError):
     """An argument, a file or a setting that cannot be used as it is."""
@@ -15,3 +17,7 @@ class InputError(CourseError, ValueError):
 
 class BitstreamError(CourseError, ValueError):
     """Bytes that no encoder wrote so: damaged, cut, foreign, or made for other tables."""
+
+
+class CourseWarning(UserWarning):
+    """Something that a user should know, though the work goes on: the command line prints it."""

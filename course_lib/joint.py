@@ -16,6 +16,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import safetensors.torch
@@ -57,7 +58,7 @@ class JointConfig:
     def __post_init__(self):
         object.__setattr__(self, "lmbdas", tuple(self.lmbdas))
         Balle2017Config(self.num_channels, self.num_latents)
-        rising = all(low < high for low, high in zip((0, *self.lmbdas), self.lmbdas, strict=False))
+        rising = all(low < high for low, high in pairwise((0, *self.lmbdas, math.inf)))
         if not self.lmbdas or not rising:
             raise InputError(f"Got λs {self.lmbdas}; expected positive ones that rise.")
 

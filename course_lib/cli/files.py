@@ -1,6 +1,7 @@
 """`course encode`, `decode` and `inspect`: pictures to files and back."""
 
 from course_lib.errors import InputError
+from course_lib.ranges import number, whole
 
 
 def add_commands(commands) -> None:
@@ -9,9 +10,17 @@ def add_commands(commands) -> None:
     parser.add_argument("-o", dest="out", required=True, metavar="FILE")
     parser.add_argument("--codec", required=True, metavar="NAME", help="jpeg, webp, avif, …")
     size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument("--quality", type=int, metavar="Q", help="from 1, larger is better")
     size.add_argument(
-        "--bpp", type=float, metavar="R", help="at most R bits per pixel, all counted"
+        "--quality",
+        type=whole(least=0, most=16_383),  # the codec's ladder is held against it
+        metavar="Q",
+        help="from 1, larger is better",
+    )
+    size.add_argument(
+        "--bpp",
+        type=number(above=0, most=1000),
+        metavar="R",
+        help="at most R bits per pixel, all counted",
     )
     parser.set_defaults(run=_encode)
 
@@ -41,10 +50,8 @@ def _encode(options) -> None:
     height, width, _ = image.shape
     if options.bpp is None:
         data = load_codec(options.codec, options.quality).encode(image)
-    elif 0 < options.bpp < 1000:
-        data = encode_within(image, options.codec, int(options.bpp * height * width / 8))
     else:
-        raise InputError(f"Got --bpp {options.bpp}; expected a number between 0 and 1000.")
+        data = encode_within(image, options.codec, int(options.bpp * height * width / 8))
     decibels = psnr(image, decode(data))
     atomic_write(Path(options.out), data)
     bpp = bits_per_pixel(len(data), height, width)

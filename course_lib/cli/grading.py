@@ -4,6 +4,7 @@ import contextlib
 import sys
 
 from course_lib.errors import InputError
+from course_lib.ranges import number, whole
 
 
 def add_commands(commands) -> None:
@@ -28,17 +29,26 @@ def add_commands(commands) -> None:
         "--secret", metavar="FILE", help="from which hidden cases are drawn (DIR/secret)"
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--workers", type=int, metavar="N", help="processes on this machine")
+    where.add_argument(
+        "--workers",
+        type=whole(least=1, most=1024),
+        metavar="N",
+        help="processes on this machine",
+    )
     where.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster")
     parser.add_argument(
         "--shard", default="1/1", metavar="I/N", help="the I-th of N parts, as in a CI matrix"
     )
     parser.add_argument(
-        "--pass-mark", type=float, metavar="PERCENT", help="of the points that can be had"
+        "--pass-mark",
+        type=number(least=0, most=100),
+        metavar="PERCENT",
+        help="of the points that can be had",
     )
-    parser.add_argument("--cell-seconds", type=float, default=60, metavar="S")
-    parser.add_argument("--question-seconds", type=float, default=20, metavar="S")
-    parser.add_argument("--memory", type=float, default=2, metavar="GIB")
+    seconds = number(above=0, most=86_400)
+    parser.add_argument("--cell-seconds", type=seconds, default=60, metavar="S")
+    parser.add_argument("--question-seconds", type=seconds, default=20, metavar="S")
+    parser.add_argument("--memory", type=number(least=0, most=4096), default=2, metavar="GIB")
     parser.add_argument(
         "--unsafe", action="store_true", help="no sandbox: only for code that you trust"
     )
@@ -58,10 +68,6 @@ def _grade(options) -> int:
     from course_lib.paths import REPOSITORY
 
     shard = _read_shard(options.shard)
-    if options.pass_mark is not None and not 0 <= options.pass_mark <= 100:
-        raise InputError(f"Got --pass-mark {options.pass_mark:g}; expected 0 to 100.")
-    if options.workers is not None and options.workers < 1:
-        raise InputError(f"Got --workers {options.workers}; expected at least 1.")
     out, handed_in = Path(options.out).absolute(), Path(options.submissions).absolute()
     sources = find_exercise_files(REPOSITORY, options.public)
     has_answers = all(source.has_answers for source in sources)
@@ -161,10 +167,14 @@ def _show_grades(entry) -> None:
 
 
 def _read_shard(text: str) -> tuple[int, int]:
-    part, slash, parts = text.partition("/")
-    if slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
-        return int(part), int(parts)
-    raise InputError(f"Got --shard {text}; expected I/N with I from 1 to N, such as 2/4.")
+    part, _, parts = text.partition("/")
+    try:
+        last = whole(least=1, most=10_000).read("", parts)
+        return whole(least=1, most=last).read("", part), last
+    except InputError as error:
+        raise InputError(
+            f"Got --shard {text}; expected I/N with I from 1 to N, at most 10,000, such as 2/4."
+        ) from error
 
 
 def _secret(options, out) -> bytes:

@@ -2,6 +2,8 @@
 
 import argparse
 
+from course_lib.cli.parsing import Parser
+
 
 def add_commands(commands) -> None:
     parser = commands.add_parser(
@@ -17,7 +19,7 @@ def add_commands(commands) -> None:
 def _train(options) -> None:
     from course_lib import recipes
 
-    options = _parser(recipes).parse_args(options.arguments)
+    options = make_parser().parse_args(options.arguments)
     outcome = recipes.run(options.recipe, options)
     if outcome:
         for path, sha256 in outcome.files.items():
@@ -25,8 +27,11 @@ def _train(options) -> None:
         print(", ".join(f"{key} {value:.5g}" for key, value in outcome.last.items()))
 
 
-def _parser(recipes) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    """The parser of all recipes."""
+    from course_lib import recipes
+
+    parser = Parser(
         prog="course train",
         description="Train by a recipe, or go on with the run in its folder. "
         "`course train RECIPE --help` lists what can be said to it.",

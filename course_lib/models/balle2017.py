@@ -39,6 +39,7 @@ from course_lib.device import precisely
 from course_lib.errors import InputError
 from course_lib.layers import GDN, block_conv, check_sides, strided_conv, sub_pixel_conv
 from course_lib.quantization import quantize
+from course_lib.ranges import number, whole
 from course_lib.tiling import Tiling
 
 TILING = Tiling(stride=16, halo=2)  # 28 pixels around a latent, and 2 latents around a pixel
@@ -58,8 +59,9 @@ class Balle2017Config:
     gdn_norm: int = 1  # 1: magnitudes, 2: squares and a root, as in the paper
 
     def __post_init__(self):
-        if min(self.num_channels, self.num_latents) < 1 or not self.gain > 0:
-            raise InputError(f"Got {self}; expected at least one channel and gain > 0.")
+        for name in ("num_channels", "num_latents"):
+            whole(least=1, most=2**16).check(name, getattr(self, name))
+        number(above=0, most=1e9).check("gain", self.gain)
         if self.gdn_norm not in (1, 2):
             raise InputError(f"Got gdn_norm {self.gdn_norm}; expected 1 or 2.")
 

@@ -26,7 +26,9 @@ _ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 class AuthoringError(CourseError, ValueError):
-    """A mistake of the exercise's author."""
+    """Mistakes of the exercise's author."""
+
+    is_list = True
 
 
 @dataclass(frozen=True)

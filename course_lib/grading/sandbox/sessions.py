@@ -72,7 +72,7 @@ class Limits:
 
     def __post_init__(self):
         for name, value in asdict(self).items():
-            if value <= 0:
+            if not 0 < value < float("inf"):
                 raise SandboxError(f"Got {name} = {value}; expected more than 0.")
 
 
