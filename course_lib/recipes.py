@@ -8,7 +8,6 @@ its functions and a row of `RECIPES`.
 import argparse
 import hashlib
 import math
-import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,7 +21,7 @@ from course_lib import joint
 from course_lib.coder import save_tiled_coder
 from course_lib.crops import load_images, random_crops
 from course_lib.device import seed_everything
-from course_lib.distributed import is_first_process, processes
+from course_lib.distributed import expected_processes, is_first_process, processes
 from course_lib.errors import InputError
 from course_lib.images import image_set
 from course_lib.joint import JointBalle2017, joint_from, joint_objective
@@ -33,7 +32,9 @@ from course_lib.optimizers import Muon, split_parameters
 from course_lib.paths import atomic_write
 from course_lib.pca_start import start_from_pca
 from course_lib.quantization import RELAXATIONS
-from course_lib.training import Crops, Player, TrainingConfig, read_log, read_sittings, train
+from course_lib.ranges import number, whole
+from course_lib.runs import read_log, read_sittings
+from course_lib.training import RANGES, Crops, Player, TrainingConfig, check_pictures, train
 from course_lib.weights import Weights, load_model, save_model
 
 Options = argparse.Namespace  # the values of a recipe's arguments and of those of all recipes
@@ -70,21 +71,33 @@ class Recipe:
     defaults: Mapping[str, float] = field(default_factory=dict)  # of arguments of all recipes
 
 
+_LEARNING_RATE = number(above=0, most=1000)
 _BUDGET = {
-    "--steps": {"type": int},
-    "--minutes": {"type": float, "help": "of computing"},
+    "--steps": {"type": RANGES["steps"]},
+    "--minutes": {"type": RANGES["minutes"], "help": "of computing"},
 }
 _ARGUMENTS = {
     "--start": {"metavar": "FILE", "help": "weights to start from"},
     "--images": {"metavar": "SET", "default": "train", "help": "train, or a folder"},
     "--valid": {"metavar": "SET", "default": "valid", "help": "valid, or a folder"},
     "--out": {"metavar": "DIR", "help": "of the run; a folder in runs/ by default"},
-    "--batch-size": {"type": int, "default": TrainingConfig.batch_size},
-    "--patch-size": {"type": int, "default": TrainingConfig.patch_size, "help": "pixels"},
-    "--learning-rate": {"type": float, "default": 1e-4, "help": "at its peak"},
-    "--ema-decay": {"type": float, "default": TrainingConfig.ema_decay, "help": "of the average"},
-    "--seed": {"type": int, "default": 0},
-    "--parts": {"type": int, "help": "of a batch; as many as there are processes"},
+    "--batch-size": {"type": RANGES["batch_size"], "default": TrainingConfig.batch_size},
+    "--patch-size": {
+        "type": RANGES["patch_size"],
+        "default": TrainingConfig.patch_size,
+        "help": "pixels",
+    },
+    "--learning-rate": {"type": _LEARNING_RATE, "default": 1e-4, "help": "at its peak"},
+    "--ema-decay": {
+        "type": RANGES["ema_decay"],
+        "default": TrainingConfig.ema_decay,
+        "help": "of the average",
+    },
+    "--seed": {"type": RANGES["seed"], "default": 0},
+    "--parts": {
+        "type": RANGES["num_parts"],
+        "help": "of a batch; as many as there are processes",
+    },
     "--compile": {"action": "store_true", "default": False, "help": "for long runs on GPUs"},
 }
 
@@ -125,16 +138,18 @@ def run(name: str, options: Options) -> Outcome | None:
     recipe, options = RECIPES[name], Options(**vars(options))
     start = _read_start(Path(options.start)) if options.start else None
     recipe.complete(options, start)
-    options.parts = options.parts or int(os.environ.get("WORLD_SIZE", "1"))
+    if options.parts is None:
+        options.parts = expected_processes()
     config = _training_config(options)
     folder = Path(options.out or Path("runs") / recipe.label(options))
     _check_writable(folder)
     files, valid_files = image_set(options.images), image_set(options.valid)
     images, valid_images = load_images(files), load_images(valid_files)
+    check_pictures(images, valid_images, options.patch_size)
     with processes() as device:
         seed_everything(options.seed)
         own = {name: getattr(options, name) for name in map(_name, recipe.arguments)}
-        settings = {"recipe": name, **own, "images": options.images}
+        settings = {"recipe": name, **own, "start": start and start.sha256}
         model = train(
             recipe.new_model(options, start, images),
             recipe.players(options),
@@ -143,13 +158,14 @@ def run(name: str, options: Options) -> Outcome | None:
             folder,
             valid_images=valid_images,
             crops=recipe.crops,
-            settings=settings | {"start": start and start.sha256},
+            settings=settings,
             device=device,
         )
         if not is_first_process():
             return None
         last = read_log(folder)[-1]
-        about = settings | {"seed": options.seed, "result": last}
+        about = {"recipe": name, **own, "images": options.images, "seed": options.seed}
+        about["result"] = last
         about |= _history(name, options, start, config, folder, last["step"])
         return Outcome(recipe.save(folder, model, about), last)
 
@@ -193,11 +209,7 @@ def command(name: str, options: Options) -> str:
 
 
 def _training_config(options: Options) -> TrainingConfig:
-    if options.learning_rate <= 0 or not 0 <= options.ema_decay < 1:
-        raise InputError(
-            f"Got --learning-rate {options.learning_rate} and --ema-decay {options.ema_decay}; "
-            "expected a rate above 0 and a decay from 0 to below 1."
-        )
+    _LEARNING_RATE.check("--learning-rate", options.learning_rate)
     return TrainingConfig(
         steps=options.steps,
         minutes=options.minutes,
@@ -223,9 +235,18 @@ def _read_start(path: Path) -> Start:
 
 # ------------------------------------------------------------------------------ Ballé 2017
 
+_LAMBDA = number(above=1e-9, most=1e9)
+_CHANNELS = whole(least=1, most=4096)
+_STEPS = whole(least=0, most=2**40)  # of a run, in the history of weights
 _SIZES = {
-    "--channels": {"type": int, "help": "of the hidden layers; by default 96, or the start's"},
-    "--latents": {"type": int, "help": "channels of the latents; by default 192, or the start's"},
+    "--channels": {
+        "type": _CHANNELS,
+        "help": "of the hidden layers; by default 96, or the start's",
+    },
+    "--latents": {
+        "type": _CHANNELS,
+        "help": "channels of the latents; by default 192, or the start's",
+    },
 }
 _QUANTIZATION = {
     "--quantization": {
@@ -248,8 +269,7 @@ def balle2017_optimizers(model: nn.Module, learning_rate: float) -> list[torch.o
 
 
 def _complete_balle2017(options: Options, start: Start | None) -> None:
-    if options.lmbda <= 0:
-        raise InputError(f"Got --lmbda {options.lmbda:g}; expected a number above 0.")
+    _LAMBDA.check("--lmbda", options.lmbda)
     least = 176 if options.metric == "ms-ssim" else 16  # MS-SSIM wants at least 161 pixels
     if options.patch_size < least or options.patch_size % TILING.stride:
         raise InputError(
@@ -261,11 +281,8 @@ def _complete_balle2017(options: Options, start: Start | None) -> None:
 
 def _take_sizes(options: Options, start: Start | None, num_latents: int) -> None:
     """Those of the start, where there is one."""
-    if start and start.weights.about.get("model") not in ("balle2017", joint.NAME):
-        raise InputError(
-            f"{start.path} has weights of {start.weights.about.get('model')!r}; expected those of "
-            f"balle2017 or {joint.NAME}. Start from another file."
-        )
+    if start:
+        _check_start(start)
     usual = {"num_channels": 96, "num_latents": num_latents}
     for name, key in (("channels", "num_channels"), ("latents", "num_latents")):
         given = getattr(options, name)
@@ -274,8 +291,35 @@ def _take_sizes(options: Options, start: Start | None, num_latents: int) -> None
                 f"Got --{name} {given}; expected {start.weights.about['config'][key]}, as "
                 f"{start.path} has. Leave --{name} out, or start without --start."
             )
-        size = start.weights.about["config"][key] if start else given or usual[key]
-        setattr(options, name, size)
+        size = usual[key] if given is None else given
+        setattr(options, name, start.weights.about["config"][key] if start else size)
+
+
+def _check_start(start: Start) -> None:
+    """Refuse weights of another kind, and those that do not say what they are."""
+    about = start.weights.about
+    model = about.get("model") if isinstance(about, dict) else None
+    if model not in ("balle2017", joint.NAME):
+        raise InputError(
+            f"{start.path} has weights of {model!r}; expected those of balle2017 or {joint.NAME}. "
+            "Start from another file."
+        )
+    config, runs = about.get("config"), start.runs()
+    told = {
+        "config": isinstance(config, dict)
+        and config.get("num_channels") in _CHANNELS
+        and config.get("num_latents") in _CHANNELS,
+        "lmbda": model == joint.NAME or about.get("lmbda") in _LAMBDA,
+        "metric": about.get("metric") in METRICS,
+        "runs": isinstance(runs, list)
+        and all(isinstance(run, dict) and run.get("steps", 0) in _STEPS for run in runs),
+    }
+    unclear = [key for key, is_clear in told.items() if not is_clear]
+    if unclear:
+        raise InputError(
+            f"{start.path} does not say what its weights are: {', '.join(unclear)}. Start from a "
+            "file that course train wrote."
+        )
 
 
 def _new_balle2017(options: Options, start: Start | None, images: Sequence[Tensor]) -> Balle2017:
@@ -284,10 +328,10 @@ def _new_balle2017(options: Options, start: Start | None, images: Sequence[Tenso
         return _from_pca(options, lmbda, images)
     trained = start.weights.about
     if trained["model"] == joint.NAME:
-        whole = load_model(start.weights, joint.NAME, joint.build)
-        lmbdas = whole.config.lmbdas
+        ladder = load_model(start.weights, joint.NAME, joint.build)
+        lmbdas = ladder.config.lmbdas
         k = min(range(len(lmbdas)), key=lambda k: abs(math.log(lmbdas[k] / lmbda)))
-        model, trained = whole.rung(k), {"metric": "mse", "lmbda": lmbdas[k]}
+        model, trained = ladder.rung(k), {"metric": "mse", "lmbda": lmbdas[k]}
     else:
         model = load_model(start.weights, "balle2017", balle2017.build)
     if trained["metric"] == options.metric:
@@ -369,7 +413,7 @@ RECIPES = {
     "balle2017": Recipe(
         summary="Ballé 2017 for one λ, from principal components or from other weights of it",
         arguments={
-            "--lmbda": {"type": float, "required": True, "help": "weight of the distortion"},
+            "--lmbda": {"type": _LAMBDA, "required": True, "help": "weight of the distortion"},
             "--metric": {"choices": METRICS, "default": "mse"},
             **_SIZES,
             **_QUANTIZATION,
@@ -383,7 +427,7 @@ RECIPES = {
     "balle2017-ladder": Recipe(
         summary="Ballé 2017 for a ladder of λ at once; rungs are then fine-tuned by balle2017",
         arguments={
-            "--lmbdas": {"type": float, "nargs": "+", "metavar": "λ", "help": "of the rungs"},
+            "--lmbdas": {"type": _LAMBDA, "nargs": "+", "metavar": "λ", "help": "of the rungs"},
             **_SIZES,
         },
         complete=_complete_ladder,

@@ -1,9 +1,9 @@
 """Training: one plain loop for every network of the course, on one processor or many GPUs.
 
 What a run needs is in memory: the pictures lie on the device as bytes, crops are cut and flipped
-there. What it has reached is in its folder: ``checkpoint.pt`` (everything needed to go on as if it
-had never stopped) and ``log.jsonl`` (a line a minute). Starting a run again in the same folder
-resumes it. Under ``torchrun`` the processes share each batch; all of them must see the folder.
+there. What it has reached is in its folder, see `runs`: starting a run again in the same folder
+resumes it, and Ctrl-C ends it after the step at hand, to be resumed from there. Under ``torchrun``
+the processes share each batch; all of them must see the folder.
 
 The batch of a step depends on the seed and the step alone: a run that was interrupted, or spread
 over other machines, sees the same pictures and the same noise.
@@ -15,12 +15,12 @@ it keeps in buffers of the model: they are saved, resumed and shared with the re
 """
 
 import copy
-import io
-import json
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,9 +32,26 @@ from tqdm.auto import tqdm
 
 from course_lib.crops import check_sizes, random_crops
 from course_lib.device import autocast_dtype, pick_device
-from course_lib.distributed import is_first_process, num_processes, rank, sum_gradients
+from course_lib.distributed import (
+    MAX_PROCESSES,
+    is_first_process,
+    num_processes,
+    rank,
+    sum_gradients,
+)
 from course_lib.errors import InputError
-from course_lib.paths import atomic_write
+from course_lib.ranges import Range, number, whole
+from course_lib.runs import (
+    PICTURES,
+    earlier_state,
+    need_disk,
+    only_one_in,
+    sha256_of_pictures,
+    write_checkpoint,
+    write_log,
+)
+from course_lib.runs import read_log as read_log
+from course_lib.runs import read_sittings as read_sittings
 
 # A model, a batch (B, 3, H, W) in [0, 1] and the part of the run that is over, a tensor () in
 # [0, 1], to named means over the batch; "loss" is minimised.
@@ -45,14 +62,29 @@ Crops = Callable[[Sequence[Tensor], int, int], Tensor]
 _BAR = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}"
 _MULTIPLE = 64  # pixels: sides of validation pictures are cut to a multiple
 
+# Of the fields of `TrainingConfig`. The seed of a part of a step is put together of all three.
+RANGES: dict[str, Range] = {
+    "steps": whole(above=0, most=2**30 - 1),
+    "minutes": number(above=0, most=1e6),
+    "batch_size": whole(above=0, most=2**20),
+    "patch_size": whole(above=0, most=2**13),
+    "warmup_steps": whole(least=0, most=2**30 - 1),
+    "max_gradient_norm": number(above=0),
+    "ema_decay": number(least=0, below=1),
+    "seed": whole(least=0, most=2**23 - 1),
+    "num_parts": whole(above=0, most=MAX_PROCESSES),
+    "checkpoint_seconds": number(least=0),
+    "validation_seconds": number(least=0),
+}
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """How to train; exactly one of ``steps`` and ``minutes`` is given.
 
     Raises:
-        InputError: no budget or two, nothing to do, or a batch that does not divide into its
-            parts.
+        InputError: no budget or two, a number out of its range in `RANGES`, or a batch that does
+            not divide into its parts.
     """
 
     steps: int | None = None
@@ -74,9 +106,9 @@ class TrainingConfig:
             raise InputError(
                 f"Got steps={self.steps} and minutes={self.minutes}; expected one of the two."
             )
-        least = min(self.steps or self.minutes or 0, self.batch_size, self.patch_size)
-        if least <= 0 or self.num_parts < 1:
-            raise InputError(f"Got {self}; expected a budget, a batch, patches and parts above 0.")
+        for name, limits in RANGES.items():
+            if name not in ("steps", "minutes") or getattr(self, name) is not None:
+                limits.check(name, getattr(self, name))
         if self.batch_size % self.num_parts:
             raise InputError(
                 f"A batch of {self.batch_size} does not divide into {self.num_parts} parts. "
@@ -122,13 +154,14 @@ def train(
         images: uint8 (3, H, W) each, from `load_images`.
         valid_images: as ``images``; the averaged model is judged on them once a minute.
         crops: cuts a step's batch; `random_crops` unless a recipe has another way.
-        settings: what else the run depends on (λ, the pictures, the weights that it started
-            from); kept in the checkpoint, and the run is not resumed with others.
+        settings: what else the run depends on (λ, the weights that it started from); kept in the
+            checkpoint, with the content of the pictures, and the run is not resumed with others.
 
     Raises:
-        InputError: the loss or a gradient is not finite, the folder holds another run, or the
-            pictures are too small.
-        CourseError: the folder cannot be written.
+        InputError: the loss or a gradient is not finite, the folder holds another run or is that of
+            one that is at work, or the pictures are too small.
+        CourseError: the folder cannot be written, or its disk is too full.
+        KeyboardInterrupt: Ctrl-C; what was reached is kept.
     """
     if config.num_parts % num_processes():
         raise InputError(
@@ -136,18 +169,29 @@ def train(
             f"evenly. Set num_parts to a multiple of {num_processes()}."
         )
     device = torch.device(device or pick_device())
-    check_sizes(images, config.patch_size, "crops", "Use a smaller patch_size, or leave")
-    if valid_images:
-        check_sizes(valid_images, _MULTIPLE, "validation pictures", "Leave")
+    check_pictures(images, valid_images, config.patch_size)
+    settings = (settings or {}) | {PICTURES: sha256_of_pictures(images)}
     images = [image.to(device) for image in images]
     valid_images = [image.to(device) for image in valid_images]
-    crops = crops or random_crops
-    run = _Run(Path(folder), model, players, config, crops, settings or {}, device)
-    run.resume()
-    if is_first_process():
-        run.write_log()  # and find out now, not after a minute, whether it can be written
-        run.validate(sorted(valid_images, key=lambda image: min(image.shape[1:]))[:1])
-    return _go_on(run, images, valid_images)
+    with only_one_in(folder) if is_first_process() else nullcontext():
+        run = _Run(Path(folder), model, players, config, crops or random_crops, settings, device)
+        run.resume()
+        if is_first_process():
+            run.begin(sorted(valid_images, key=lambda image: min(image.shape[1:]))[:1])
+        return _go_on(run, images, valid_images)
+
+
+def check_pictures(
+    images: Sequence[Tensor], valid_images: Sequence[Tensor], patch_size: int
+) -> None:
+    """Refuse pictures that are too small to be cut, or to be judged on.
+
+    Raises:
+        InputError: one of them is, or there is none to be cut.
+    """
+    check_sizes(images, patch_size, "crops", "Use a smaller patch_size, or leave")
+    if valid_images:
+        check_sizes(valid_images, _MULTIPLE, "validation pictures", "Leave")
 
 
 def _go_on(run: "_Run", images: Sequence[Tensor], valid_images: Sequence[Tensor]) -> nn.Module:
@@ -158,7 +202,7 @@ def _go_on(run: "_Run", images: Sequence[Tensor], valid_images: Sequence[Tensor]
     pause = config.validation_seconds
     recent: list[dict[str, Tensor]] = []
     progress = run.progress()
-    with _progress_bar(run.folder.name, progress) as bar:
+    with _progress_bar(run.folder.name, progress) as bar, _stop_between_steps() as asked_to_stop:
         while progress < 1:
             parts = [_take_turn(run, turn, images, progress) for turn in run.turns]
             recent += [_merge(values) for values in zip(*parts, strict=True)]
@@ -178,10 +222,39 @@ def _go_on(run: "_Run", images: Sequence[Tensor], valid_images: Sequence[Tensor]
                 run.log(row)
                 bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
                 validated, recent = run.seconds, []
-            if progress >= 1 or run.seconds - saved > config.checkpoint_seconds:
+            if progress >= 1 or asked_to_stop or run.seconds - saved > config.checkpoint_seconds:
                 run.save()
                 saved = run.seconds
+            if asked_to_stop and progress < 1:
+                raise KeyboardInterrupt(
+                    f"{run.folder} holds all {run.step} steps: start it again to go on."
+                )
     return run.averaged
+
+
+@contextmanager
+def _stop_between_steps() -> Iterator[list]:
+    """Let Ctrl-C wait for the end of a step: the list is no longer empty then.
+
+    A second one does not wait. Nor does the first where processes train together, which would wait
+    for each other, or where someone else handles it.
+    """
+    asked: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    usual = signal.default_int_handler
+    if not is_main or num_processes() > 1 or signal.getsignal(signal.SIGINT) is not usual:
+        yield asked
+        return
+
+    def ask(number: int, frame) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def _progress_bar(name: str, progress: float) -> tqdm:
@@ -399,41 +472,31 @@ class _Run:
         with self.autocast:
             return validate(self.averaged, self.turns[0].player.objective, images, min(progress, 1))
 
+    def begin(self, images: Sequence[Tensor]) -> None:
+        """Find out now, not after a minute, whether it can be judged and written."""
+        self.validate(images)
+        need_disk(self.folder, 4 * sum(_num_bytes(p) for p in self.model.parameters()))  # + Adam's
+        write_log(self.folder, self.rows)
+        if self.step == 0:
+            self.save()
+
     def log(self, values: dict[str, float]) -> None:
-        """Add a line to the log, and write all of it."""
+        """Add a line to the log."""
         minutes = round(self.seconds / 60, 6)
         self.rows.append({"step": self.step, "minutes": minutes, **values})
-        self.write_log()
-
-    def write_log(self) -> None:
-        text = "".join(json.dumps(row) + "\n" for row in self.rows)
-        atomic_write(self.folder / "log.jsonl", text.encode())
+        write_log(self.folder, self.rows)
 
     def save(self) -> None:
         state = {name: part.state_dict() for name, part in self.parts.items()}
         state |= {"step": self.step, "seconds": self.seconds, "rows": self.rows}
-        buffer = io.BytesIO()
-        torch.save(state | {"settings": self.settings, "sittings": self.sittings}, buffer)
-        atomic_write(self.folder / "checkpoint.pt", buffer.getvalue())
+        state |= {"settings": self.settings, "sittings": self.sittings}
+        write_checkpoint(self.folder, state)
 
     def resume(self) -> None:
         """Take up the state in the folder, if there is one."""
-        path = self.folder / "checkpoint.pt"
-        if not path.exists():
+        state = earlier_state(self.folder, self.settings, self.device)
+        if state is None:
             return
-        state = _read_checkpoint(path, self.device)
-        earlier = state["settings"]
-        if earlier != self.settings:
-            keys = sorted(earlier.keys() | self.settings.keys())
-            changes = [
-                f"{key} was {earlier.get(key)!r} and is {self.settings.get(key)!r}"
-                for key in keys
-                if earlier.get(key) != self.settings.get(key)
-            ]
-            raise InputError(
-                f"{self.folder} holds a run with other settings: {'; '.join(changes)}. Use these "
-                "to go on with it, or another folder to start anew."
-            )
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
         self.step, self.seconds, self.rows = state["step"], state["seconds"], state["rows"]
@@ -443,33 +506,5 @@ class _Run:
             self.sittings.append(now | {"from_step": self.step})
 
 
-def read_sittings(folder: Path) -> list[dict]:
-    """From which step on a run went at which pace: one entry, unless it was resumed at another.
-
-    Raises:
-        InputError: there is no checkpoint.
-    """
-    return _read_checkpoint(Path(folder) / "checkpoint.pt", torch.device("cpu"))["sittings"]
-
-
-def _read_checkpoint(path: Path, device: torch.device) -> dict:
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-        if not state.keys() >= {"settings", "sittings"}:
-            raise ValueError("it was written by another version of the course")
-    except Exception as error:  # torch raises many kinds on damaged files
-        raise InputError(f"Cannot read {path}: {error}. Move it away to start anew.") from error
-    return state
-
-
-def read_log(folder: Path) -> list[dict]:
-    """The lines of a run's log: step, minutes, means since the line before, and valid_… values.
-
-    Raises:
-        InputError: there is none.
-    """
-    path = Path(folder) / "log.jsonl"
-    try:
-        return [json.loads(line) for line in path.read_text().splitlines()]
-    except (OSError, ValueError) as error:
-        raise InputError(f"Cannot read {path}: {error}. Is it the folder of a run?") from error
+def _num_bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
