@@ -103,7 +103,7 @@ def _processor_has_bfloat16() -> bool:
     if platform.system() != "Linux":
         return False
     try:
-        description = Path("/proc/cpuinfo").read_text()
+        description = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
     flags = {"amx_bf16", "avx512_bf16", "bf16"}

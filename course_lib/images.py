@@ -21,7 +21,7 @@ import torch
 from PIL import Image, ImageCms, ImageOps
 from tqdm.auto import tqdm
 
-from course_lib.errors import InputError
+from course_lib.errors import CourseWarning, InputError
 from course_lib.paths import atomic_write, data_dir
 
 MAX_PIXELS = 2**26
@@ -45,7 +45,10 @@ PHOTOGRAPHS = {
     "motorcycle": "motorcycle_left.png",  # 500×741, Middlebury stereo set, CC0
 }
 IMAGE_SETS = ("kodak", "train", "valid")
-_IMAGE_SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".ppm", ".avif"}
+# Files that say so are pictures even if nobody can read them: what is damaged is never left out.
+_IMAGE_SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp"}
+_IMAGE_SUFFIXES |= {".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".gif", ".jp2", ".j2k", ".jpx"}
+_HIDDEN = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"}  # and .names
 
 
 class ImageError(InputError):
@@ -221,6 +224,9 @@ def photograph(name: str) -> np.ndarray:
 def image_set(name: str | Path) -> list[Path]:
     """The files of an image set, sorted: "kodak", "train", "valid", or a folder of pictures.
 
+    A picture in a folder is what `read_image` reads, whatever it is called. All else in there is
+    named by a `CourseWarning`, but for hidden files, and those that systems leave behind.
+
     The three sets come from the folder ``COURSE_IMAGES`` (with ``kodak/``, ``train/`` and
     ``valid/`` in it), or are downloaded once to ``data/images/`` and verified. Kodak is for
     reporting only; choose on valid, train on train.
@@ -263,7 +269,7 @@ def download_set(name: str) -> list[Path]:
 
 def download_table() -> dict:
     """What can be downloaded: set → base_url, licence, files with address and SHA-256."""
-    return json.loads((data_dir() / "downloads.json").read_text())
+    return json.loads((data_dir() / "downloads.json").read_text("utf-8"))
 
 
 def is_genuine(path: Path, entry: dict) -> bool:
@@ -305,15 +311,43 @@ def _download(name: str, table: dict, file: str, folder: Path) -> None:
 
 def _pictures_in(folder: Path) -> list[Path]:
     try:
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
+        paths = sorted(path for path in folder.iterdir() if not _is_hidden(path))
     except OSError as error:
         raise ImageError(
             f"Cannot open the folder {folder}: {error.strerror}. COURSE_IMAGES must name a folder "
             f"with {', '.join(IMAGE_SETS)} in it; unset it to download the pictures."
         ) from error
+    problems = {path: _why_no_picture(path) for path in paths}
+    files = [path for path in paths if problems[path] is None]
+    told = [f"{path.name} ({problem})" for path, problem in problems.items() if problem]
+    left_out = ", ".join(told[:8]) + f", and {len(told) - 8} more" * (len(told) > 8)
     if not files:
-        raise ImageError(f"No pictures in {folder}; expected files such as kodim01.png.")
+        found = f" Found: {left_out}." if told else ""
+        raise ImageError(f"No pictures in {folder}; expected files such as kodim01.png.{found}")
+    if told:
+        warnings.warn(f"Left out of {folder}: {left_out}.", CourseWarning, stacklevel=3)
     return files
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in _HIDDEN
+
+
+def _why_no_picture(path: Path) -> str | None:
+    """Why a file of a folder does not count, as far as its head tells; None if it does."""
+    if not path.is_file():
+        return "a folder" if path.is_dir() else "no file"
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(path, formats=_READ_FORMATS) as picture,
+        ):
+            _check_head(picture)
+    except ImageError as error:
+        return str(error).partition(";")[0]
+    except Exception:  # Pillow raises many kinds on damaged files
+        return None if path.suffix.lower() in _IMAGE_SUFFIXES else "not a picture"
+    return None
 
 
 def _decode(content: bytes, name: str) -> np.ndarray:
@@ -323,10 +357,7 @@ def _decode(content: bytes, name: str) -> np.ndarray:
             warnings.catch_warnings(action="ignore"),  # of doubtful files, which are judged here
             Image.open(BytesIO(content), formats=_READ_FORMATS) as picture,
         ):
-            check_size(picture.height, picture.width)
-            frames = getattr(picture, "n_frames", 1)
-            if frames > 1 and picture.format != "MPO":  # a phone's MPO: previews beside a JPEG
-                raise ImageError(f"it has {frames} frames; expected a single picture")
+            _check_head(picture)
             return as_rgb8(_pixels(ImageOps.exif_transpose(picture)))
     except ImageError as error:
         raise ImageError(f"Cannot use {name}: {error}") from error
@@ -340,6 +371,14 @@ def _decode(content: bytes, name: str) -> np.ndarray:
             f"{name} is not a picture, or a damaged one{reason}. Expected one of "
             f"{', '.join(_READ_FORMATS)}."
         ) from error
+
+
+def _check_head(picture: Image.Image) -> None:
+    """Refuse a picture by what it says of itself, before any pixel is decoded."""
+    check_size(picture.height, picture.width)
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1 and picture.format != "MPO":  # a phone's MPO: previews beside a JPEG
+        raise ImageError(f"it has {frames} frames; expected a single picture")
 
 
 def _pixels(picture: Image.Image) -> np.ndarray:

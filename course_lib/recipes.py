@@ -235,7 +235,7 @@ def _read_start(path: Path) -> Start:
 
 # ------------------------------------------------------------------------------ Ballé 2017
 
-_LAMBDA = number(above=1e-9, most=1e9)
+_LAMBDA = number(above=1e-9, most=10**9)
 _CHANNELS = whole(least=1, most=4096)
 _STEPS = whole(least=0, most=2**40)  # of a run, in the history of weights
 _SIZES = {

@@ -31,15 +31,15 @@ PICTURES = "sha256_of_pixels"  # among the settings
 _WAIT = 60.0  # seconds for another process to write a few kilobytes
 _ROUNDED_UP = 1e-4  # by which an MS-SSIM computed in single precision may be above 1
 
-_RATE = number(above=0, most=1e6)
-_SECONDS = number(least=0, most=1e9)
+_RATE = number(above=0, most=10**6)
+_SECONDS = number(least=0, most=10**9)
 # Fields of a point: what they hold, and whether null is allowed. Those of `each` are lists.
 FIELDS: dict[str, tuple[Range, bool]] = {
     "quality": (whole(least=0, most=10**9), False),
     "bpp": (_RATE, False),
     "psnr": (number(least=0, most=200), True),
     "ms_ssim": (number(least=-1, most=1 + _ROUNDED_UP), True),
-    "payload_bpp": (number(least=0, most=1e6), False),
+    "payload_bpp": (number(least=0, most=10**6), False),
     "encode_seconds": (_SECONDS, False),
     "decode_seconds": (_SECONDS, False),
     "bytes": (whole(least=0, most=2**40), False),

@@ -65,7 +65,7 @@ _MULTIPLE = 64  # pixels: sides of validation pictures are cut to a multiple
 # Of the fields of `TrainingConfig`. The seed of a part of a step is put together of all three.
 RANGES: dict[str, Range] = {
     "steps": whole(above=0, most=2**30 - 1),
-    "minutes": number(above=0, most=1e6),
+    "minutes": number(above=0, most=10**6),
     "batch_size": whole(above=0, most=2**20),
     "patch_size": whole(above=0, most=2**13),
     "warmup_steps": whole(least=0, most=2**30 - 1),

@@ -33,7 +33,7 @@ def add_commands(commands) -> None:
     parser.add_argument("--anchor", default="jpeg-plain", metavar="NAME", help="of the BD-rates")
     parser.add_argument(
         "--max-bpp",
-        type=number(above=0, most=1e6),
+        type=number(above=0, most=10**6),
         metavar="R",
         help="draw rates up to this one",
     )
