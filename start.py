@@ -10,7 +10,8 @@ Further arguments are passed on to JupyterLab and to pytest. Nothing is needed b
 newer. COURSE_TORCH=cpu or COURSE_TORCH=default chooses the build of PyTorch.
 """
 # No annotations and no syntax newer than Python 3.6: an old Python must answer with a sentence,
-# not with a SyntaxError. Messages are ASCII, which every Windows console can print.
+# not with a SyntaxError. Messages are ASCII, which every Windows console can print; paths in them
+# are not.
 
 import contextlib
 import hashlib
@@ -41,7 +42,24 @@ class SetupError(Exception):
 
 
 def main(arguments):
-    """Run one command; returns the exit status."""
+    """Run one command; returns the exit status. What nobody can read is no reason to stop."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        if hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="replace")
+    try:
+        status = obey(arguments)
+        sys.stdout.flush()
+        return status
+    except OSError as error:  # the output is a pipe without a reader, or a full disk
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            complain(f"start.py: cannot write its output: {error.strerror}.")
+        return 141 if isinstance(error, BrokenPipeError) else 1
+
+
+def obey(arguments):
     if not arguments or arguments[0] not in COMMANDS:
         print(__doc__)
         return 0 if arguments[:1] in ([], ["help"], ["-h"], ["--help"]) else 2
@@ -52,11 +70,17 @@ def main(arguments):
     except SetupError as error:
         problem = str(error)
     except OSError as error:
+        sys.stdout.flush()  # if it is this that fails, `main` knows what to do
         problem = f"{error}. Mend this, then run it again."
     except KeyboardInterrupt:
         problem, status = "stopped.", 130
-    print(f"\nstart.py {command}: {problem}", file=sys.stderr)
+    complain(f"\nstart.py {command}: {problem}")
     return status
+
+
+def complain(text):
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 def say(text):
@@ -220,7 +244,7 @@ def only_one():
     """Hold .venv's lock, after a wait for any other set-up; the system frees it on any exit."""
     try:
         VENV.mkdir(exist_ok=True)
-        handle = open(str(LOCK), "a")  # noqa: SIM115 (closed below)
+        handle = open(str(LOCK), "ab")  # noqa: SIM115 (closed below)
     except OSError as error:
         raise SetupError(
             f"cannot write to {VENV}: {error.strerror}. Put the course into a folder of your own "

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 _UNREAD = 141  # exit status: as if the signal of a closed pipe had ended the process
 
@@ -15,28 +15,76 @@ def steadily(name: str, work: Callable[[], int]) -> int:
     ends the work quietly, a full device with a line on standard error.
     """
     _fill_gaps()
-    for stream in (sys.stdout, sys.stderr):
-        _replace_what_it_lacks(stream)
-    try:
+    with _watched("stdout") as out, _watched("stderr") as err:
         try:
-            return work()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-    except OSError as error:
-        failing = [stream for stream in (sys.stdout, sys.stderr) if _silence(stream)]
-        if not failing:
-            raise
-        if isinstance(error, BrokenPipeError):
-            return _UNREAD
-        say(f"{name}: Cannot write to the standard output: {error.strerror}.")
-        return 1
+            try:
+                return work()
+            finally:
+                out.flush()
+                err.flush()
+        except OSError as error:
+            if error not in (out.error, err.error):
+                raise
+            out.silence()
+            if not isinstance(error, BrokenPipeError):
+                say(f"{name}: Cannot write to the standard output: {error.strerror}.")
+            if err.error:
+                err.silence()
+            return _UNREAD if isinstance(error, BrokenPipeError) else 1
 
 
 def say(line: str) -> None:
     """Print to standard error, if it can be."""
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
+
+
+class _Watched:
+    """A text stream that keeps the error by which it failed."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.error: OSError | None = None
+        if hasattr(stream, "reconfigure") and stream.errors != "backslashreplace":
+            is_utf8 = stream.encoding.lower().replace("-", "") == "utf8"
+            if not (is_utf8 and stream.errors == "surrogateescape"):  # names as they are on disk
+                stream.reconfigure(errors="replace")
+
+    def __getattr__(self, name: str):
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        return self._try(self.stream.write, text)
+
+    def flush(self) -> None:
+        self._try(self.stream.flush)
+
+    def _try(self, do: Callable, *arguments):
+        try:
+            return do(*arguments)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def silence(self) -> None:
+        """Let what waits in it go nowhere, now and when Python ends."""
+        with contextlib.suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
+            self.stream.flush()
+
+
+@contextlib.contextmanager
+def _watched(name: str) -> Iterator[_Watched]:
+    stream = getattr(sys, name)
+    watched = _Watched(stream)
+    setattr(sys, name, watched)
+    try:
+        yield watched
+    finally:
+        if getattr(sys, name) is watched:
+            setattr(sys, name, stream)
 
 
 def _fill_gaps() -> None:
@@ -49,25 +97,3 @@ def _fill_gaps() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-
-
-def _replace_what_it_lacks(stream) -> None:
-    if not hasattr(stream, "reconfigure") or stream.errors in ("replace", "backslashreplace"):
-        return
-    if stream.errors == "surrogateescape" and stream.encoding.lower().startswith("utf"):
-        return  # names of files go out as the bytes that they are
-    stream.reconfigure(errors="replace")
-
-
-def _silence(stream) -> bool:
-    """Whether a stream fails; if so, what waits in it goes nowhere, now and when Python ends."""
-    try:
-        stream.flush()
-    except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
-        with contextlib.suppress(OSError):
-            stream.flush()
-        return True
-    return False

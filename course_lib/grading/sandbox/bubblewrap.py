@@ -155,7 +155,7 @@ def _is_container() -> bool:
 
 
 def _read(path: str) -> str:
-    with contextlib.suppress(OSError), open(path) as file:
+    with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
         return file.read().strip()
     return ""
 

@@ -113,7 +113,10 @@ def _become_nobody() -> None:
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
     _call("prctl", _PR_SET_DUMPABLE, 1, 0, 0, 0)  # or the maps in /proc could not be written
     _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+    with (
+        contextlib.suppress(OSError),
+        open("/proc/self/oom_score_adj", "w", encoding="ascii") as file,
+    ):
         file.write("1000")  # where memory runs out, the kernel ends this first
 
 
@@ -184,7 +187,7 @@ def _enter_namespaces() -> None:
         ("uid_map", f"{uid} {uid} 1"),
         ("gid_map", f"{gid} {gid} 1"),
     ):
-        with open(f"/proc/self/{name}", "w") as file:
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(content)
 
 
@@ -222,7 +225,7 @@ def _own_bytes(pid: int) -> int:
 
 def _sum_fields(path: str, names: tuple[str, ...]) -> int:
     total = 0
-    with contextlib.suppress(OSError), open(path) as file:
+    with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
         for line in file:
             if line.startswith(names):
                 total += int(line.split()[1]) * 1024
@@ -304,7 +307,7 @@ def _set_limits(limits: dict, address_space: int, is_sandboxed: bool) -> None:
 
 
 def _address_space_bytes() -> int:
-    with contextlib.suppress(OSError), open("/proc/self/statm") as file:
+    with contextlib.suppress(OSError), open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[0]) * _PAGE
     return 2**33
 
