@@ -106,8 +106,8 @@ def _plot(options) -> None:
     print(f"BD-rate against {options.anchor}, at equal {options.metric.upper()}:")
     for curve, (rate, note) in zip(curves, compared, strict=True):
         source = "published" if curve.published else "measured"
-        text = note if rate is None else f"{rate:+7.1f} % {f'  ({note})' if note else ''}"
-        print(f"  {curve.name:32} {source:10} {text}".rstrip())
+        text = note if rate is None else f"{rate:+7.1f} %{f'  ({note})' if note else ''}"
+        print(f"  {curve.name:32} {source:10} {text}")
 
 
 def _need_one_set(results) -> None:
