@@ -13,10 +13,8 @@ from course_lib.images import read_image
 
 def load_images(paths: Iterable[Path]) -> list[Tensor]:
     """Pictures as uint8 (3, H, W), the form in which they wait for training."""
-    return [
-        torch.from_numpy(read_image(path)).permute(2, 0, 1).contiguous()
-        for path in tqdm(list(paths), desc="Reading pictures", leave=False)
-    ]
+    with tqdm(list(paths), desc="Reading pictures", leave=False) as bar:
+        return [torch.from_numpy(read_image(path)).permute(2, 0, 1).contiguous() for path in bar]
 
 
 def random_crops(

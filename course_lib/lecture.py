@@ -30,7 +30,13 @@ from course_lib.codecs import (
 )
 from course_lib.coding.container import read_header
 from course_lib.errors import InputError
-from course_lib.evaluation import Curve, load_results, measured_curve, published_curve
+from course_lib.evaluation import (
+    Curve,
+    load_results,
+    measured_curve,
+    published_curve,
+    sha256_of_pixels,
+)
 from course_lib.images import photograph
 from course_lib.metrics import MS_SSIM_MIN_SIDE, bits_per_pixel, ms_ssim, ms_ssim_db, psnr
 from course_lib.paths import data_dir
@@ -326,7 +332,7 @@ def curve(name: str, codec: str, qualities: Sequence[int] | None = None) -> Curv
         qualities = measured[:: -(-len(measured) // _SKETCH)]
     files = sorted((coded(name, codec, q) for q in qualities), key=lambda file: file.bpp)
     values = np.array([(file.bpp, file.psnr, file.ms_ssim_db) for file in files])
-    return Curve(codec, *values.T, codec)
+    return Curve(codec, *values.T, codec, pictures=sha256_of_pixels([_original(name)]))
 
 
 def kodak_curve(codec: str, published: bool = False) -> Curve:

@@ -7,11 +7,6 @@ the processes share each batch; all of them must see the folder.
 
 The batch of a step depends on the seed and the step alone: a run that was interrupted, or spread
 over other machines, sees the same pictures and the same noise.
-
-Usually one player minimises one objective. An adversary is a second player with an objective and
-parameters of its own: the players take turns within every step, on the same crops. What an
-objective steers as it goes (the weight of a rate under feedback, how often an adversary was right)
-it keeps in buffers of the model: they are saved, resumed and shared with the rest of the state.
 """
 
 import copy
@@ -27,7 +22,6 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
 from course_lib.crops import check_sizes, random_crops
@@ -40,6 +34,7 @@ from course_lib.distributed import (
     sum_gradients,
 )
 from course_lib.errors import InputError
+from course_lib.players import Objective, Player, SteeredBuffers, Turn, alone
 from course_lib.ranges import Range, number, whole
 from course_lib.runs import (
     PICTURES,
@@ -53,9 +48,6 @@ from course_lib.runs import (
 from course_lib.runs import read_log as read_log
 from course_lib.runs import read_sittings as read_sittings
 
-# A model, a batch (B, 3, H, W) in [0, 1] and the part of the run that is over, a tensor () in
-# [0, 1], to named means over the batch; "loss" is minimised.
-Objective = Callable[[nn.Module, Tensor, Tensor], dict[str, Tensor]]
 # Pictures, uint8 (3, H, W), a size and a count to squares of them: uint8 (count, 3, size, size).
 Crops = Callable[[Sequence[Tensor], int, int], Tensor]
 
@@ -116,23 +108,6 @@ class TrainingConfig:
             )
 
 
-@dataclass(frozen=True)
-class Player:
-    """Who minimises what, with which steps.
-
-    Only the parameters in its optimizers move in its turn; what of them an objective does not use
-    stays as it is.
-    """
-
-    objective: Objective
-    # At their peak learning rates, which every group of parameters has for itself.
-    optimizers: Callable[[nn.Module], list[Optimizer]]
-    name: str = ""  # before the names of its values in the log
-    # Whether it takes a step. If not, its objective is computed all the same, without gradients,
-    # so that it may measure: an adversary that waits until it is beaten again, for example.
-    plays: Callable[[nn.Module], bool] = lambda model: True
-
-
 def train(
     model: nn.Module,
     players: Sequence[Player],
@@ -168,6 +143,8 @@ def train(
             f"{num_processes()} processes cannot share {config.num_parts} parts of a batch "
             f"evenly. Set num_parts to a multiple of {num_processes()}."
         )
+    if not players:
+        raise InputError("Got no players; expected at least one, whose objective is minimised.")
     device = torch.device(device or pick_device())
     check_pictures(images, valid_images, config.patch_size)
     settings = (settings or {}) | {PICTURES: sha256_of_pictures(images)}
@@ -271,41 +248,21 @@ def _progress_bar(name: str, progress: float) -> tqdm:
 # ------------------------------------------------------------------------------ turns
 
 
-class _Turn:
-    """A player with what it moves."""
-
-    def __init__(self, player: Player, model: nn.Module, compile: bool):
-        self.player = player
-        self.compute = torch.compile(player.objective) if compile else player.objective
-        self.optimizers = player.optimizers(model)
-        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        self.peak_rates = [group["lr"] for group in groups]
-        self.parameters = [parameter for group in groups for parameter in group["params"]]
-
-    def step(self, factor: float) -> None:
-        """Move, at ``factor`` times the peak rate of every group."""
-        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        for group, peak in zip(groups, self.peak_rates, strict=True):
-            group["lr"] = factor * peak
-        for optimizer in self.optimizers:
-            optimizer.step()
-
-
 def _take_turn(
-    run: "_Run", turn: _Turn, images: Sequence[Tensor], progress: float
+    run: "_Run", turn: Turn, images: Sequence[Tensor], progress: float
 ) -> list[dict[str, Tensor]]:
     """A player's part of a step; returns the values of the parts that this process computed."""
     config, model = run.config, run.model
     model.zero_grad()
     plays = bool(turn.player.plays(model))
-    steered = _SteeredBuffers(model, config.num_parts)
+    steered = SteeredBuffers(model, config.num_parts)
     told = torch.tensor(progress, dtype=torch.float32, device=run.device)
     results = []
     for part in range(rank(), config.num_parts, num_processes()):
         torch.manual_seed((config.seed << 40) + (run.step << 10) + part)
         count = config.batch_size // config.num_parts
         x = run.crops(images, config.patch_size, count).float() / 255
-        with steered.of_a_part(), _alone(turn, run.turns):
+        with steered.of_a_part(), alone(turn, run.turns):
             with run.autocast, torch.set_grad_enabled(plays):
                 values = turn.compute(model, x, told)
             if plays:
@@ -325,52 +282,6 @@ def _take_turn(
             )
         turn.step(learning_rate_factor(run.step, progress, config.warmup_steps))
     return results
-
-
-@contextmanager
-def _alone(turn: _Turn, turns: Sequence[_Turn]) -> Iterator[None]:
-    """Gradients for the parameters of one player, and none for the others'."""
-    for other in turns:
-        for parameter in other.parameters:
-            parameter.requires_grad_(False)
-    for parameter in turn.parameters:
-        parameter.requires_grad_(True)
-    yield
-    for other in turns:
-        for parameter in other.parameters:
-            parameter.requires_grad_(True)
-
-
-class _SteeredBuffers:
-    """What objectives change in the model's buffers, the same however a batch is shared out.
-
-    Every part of a batch begins with the buffers that the step began with, and the mean of the
-    changes is kept. Buffers of integers are left as the parts make them.
-    """
-
-    def __init__(self, model: nn.Module, num_parts: int):
-        self.num_parts = num_parts
-        self.buffers = list(model.buffers()) if num_parts > 1 else []
-        self.start = [buffer.clone() for buffer in self.buffers]
-        self.changes = [torch.zeros_like(buffer) for buffer in self.buffers]
-
-    @contextmanager
-    def of_a_part(self) -> Iterator[None]:
-        with torch.no_grad():
-            for buffer, start in zip(self.buffers, self.start, strict=True):
-                buffer.copy_(start)
-        yield
-        for change, buffer, start in zip(self.changes, self.buffers, self.start, strict=True):
-            change += buffer.detach() - start
-
-    @torch.no_grad()
-    def take_the_mean(self) -> None:
-        for buffer, start, change in zip(self.buffers, self.start, self.changes, strict=True):
-            if not buffer.is_floating_point():
-                continue
-            if num_processes() > 1:
-                dist.all_reduce(change)
-            buffer.copy_(start + change / self.num_parts)
 
 
 # ------------------------------------------------------------------------------ steps
@@ -433,7 +344,7 @@ class _Run:
             dist.broadcast(tensor, src=0)
         self.model = model.to(memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.model).eval()
-        self.turns = [_Turn(player, self.model, config.compile) for player in players]
+        self.turns = [Turn(player, self.model, config.compile) for player in players]
         dtype = autocast_dtype(device) if config.low_precision else torch.float32
         is_low = dtype == torch.bfloat16
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=is_low)

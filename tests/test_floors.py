@@ -17,7 +17,7 @@ FLOORS = (
     ("coding", "tiling"),
     ("models", "pca_start", "joint", "coder", "classic", "codestreams"),
     ("codecs", "__init__"),  # `import course_lib` offers what codecs has
-    ("optimizers", "runs", "training", "recipes", "results", "evaluation", "info"),
+    ("optimizers", "players", "runs", "training", "recipes", "results", "evaluation", "info"),
     ("plots", "widgets", "self_tests", "lecture", "notebooks", "notebook_checks", "contents"),
     ("cli",),
 )
