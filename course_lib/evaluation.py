@@ -31,7 +31,7 @@ from course_lib import __version__
 from course_lib.codecs import CODECS, load_codec
 from course_lib.coding.container import payload_size
 from course_lib.device import usable_cores
-from course_lib.errors import CourseWarning, InputError
+from course_lib.errors import CourseError, CourseWarning, InputError
 from course_lib.images import read_image
 from course_lib.metrics import (
     MS_SSIM_MIN_SIDE,
@@ -191,8 +191,12 @@ def evaluate(
     ):
         for quality in missing:
             measurements = []
-            for measurement in pool.map(lambda x, q=quality: measure(codecs[q], x), pictures):
-                measurements.append(measurement)
+            measured = pool.map(lambda x, q=quality: measure(codecs[q], x), pictures)
+            for path in images:
+                try:
+                    measurements.append(next(measured))
+                except CourseError as error:
+                    raise InputError(f"{name} at quality {quality}, {path}: {error}") from error
                 progress.update()
             add_point(out, settings, _point(codecs[quality], measurements, settings))
     place = place_of(out, settings)

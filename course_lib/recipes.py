@@ -136,7 +136,7 @@ def run(name: str, options: Options) -> Outcome | None:
             before the first step.
     """
     recipe, options = RECIPES[name], Options(**vars(options))
-    start = _read_start(Path(options.start)) if options.start else None
+    start = _read_start(Path(options.start)) if options.start is not None else None
     recipe.complete(options, start)
     if options.parts is None:
         options.parts = expected_processes()
@@ -373,6 +373,12 @@ def _complete_ladder(options: Options, start: Start | None) -> None:
         )
     options.lmbdas = list(given or config.get("lmbdas", joint.LADDER))
     joint.JointConfig(options.channels, options.latents, options.lmbdas)
+    names = [f"{lmbda:g}" for lmbda in options.lmbdas]  # of the files of rungs
+    if len({*names}) < len(names):
+        raise InputError(
+            f"Got --lmbdas {options.lmbdas}, of which some are the same to six digits; expected "
+            "rungs that differ."
+        )
     if options.patch_size % TILING.stride:
         raise InputError(
             f"Got --patch-size {options.patch_size}; expected a multiple of {TILING.stride}."

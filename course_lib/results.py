@@ -26,8 +26,9 @@ from course_lib.locks import locked
 from course_lib.paths import atomic_write
 from course_lib.ranges import Range, number, whole
 
-MAX_BYTES = 2**26  # of a file; the largest of ours is a thousandth of it
+MAX_BYTES = 2**28  # of a file: a hundred qualities of fifty thousand pictures
 PICTURES = "sha256_of_pixels"  # among the settings
+_LONGEST = 200  # bytes of a name that gets digits: systems take 255 in all
 _WAIT = 60.0  # seconds for another process to write a few kilobytes
 _ROUNDED_UP = 1e-4  # by which an MS-SSIM computed in single precision may be above 1
 
@@ -108,7 +109,8 @@ def add_point(out: Path, settings: Mapping, point: Mapping) -> None:
         CourseError: the place cannot be written.
         InputError: there is a file in the way that does not hold results.
     """
-    with locked(out.with_name(f".{out.name}.lock"), _WAIT):
+    short = hashlib.sha256(out.name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    with locked(out.with_name(f".{short}.lock"), _WAIT):
         if out.exists():
             _make_room(out, settings)
         points = points_of(out, settings)
@@ -132,7 +134,8 @@ def _make_room(out: Path, settings: Mapping) -> None:
 
 
 def _beside(out: Path, settings: Mapping) -> Path:
-    return out.with_name(f"{out.stem}-{_identity(settings)[:8]}{out.suffix}")
+    stem = os.fsdecode(os.fsencode(out.stem)[:_LONGEST])
+    return out.with_name(f"{stem}-{_identity(settings)[:8]}{out.suffix}")
 
 
 def _identity(settings: Mapping) -> str:

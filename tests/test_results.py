@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from course_lib import results
 from course_lib.cli import main
 from course_lib.errors import CourseError, CourseWarning, InputError
 from course_lib.evaluation import (
@@ -23,7 +24,7 @@ from course_lib.evaluation import (
 )
 from course_lib.images import image_set, photograph, write_image
 from course_lib.locks import Busy, locked
-from course_lib.results import MAX_BYTES, add_point, load_results, place_of, points_of
+from course_lib.results import add_point, load_results, place_of, points_of
 
 SETTINGS = {"codec": "jpeg", "images": ["a", "b"], "sha256_of_pixels": "0" * 64}
 POINT = {"quality": 1, "bpp": 0.3, "psnr": 33.0, "ms_ssim": 0.9, "payload_bpp": 0.2}
@@ -71,7 +72,7 @@ WRONG = {
     "latin-1": ('{"é": 1}'.encode("latin-1"), "expected JSON"),
     "too deep": (DEEP, "nested too deeply"),
     "deep lists": ("[" * 100_000, "nested too deeply"),
-    "too large": (b" " * (MAX_BYTES + 1), "more than 67,108,864 bytes"),
+    "too large": (b" " * 2_000_001, "more than 2,000,000 bytes"),
     "twice the same": ('{"settings": {}, "settings": {}}', '"settings" stands twice'),
     "NaN": ('{"settings": {}, "points": [{"bpp": NaN}]}', "NaN is no number of JSON"),
     "Infinity": ('{"points": [-Infinity]}', "-Infinity is no number of JSON"),
@@ -116,7 +117,10 @@ WRONG["digits without end"] = (json.dumps(point()).replace("0.3", "9" * 5000), "
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_with_a_file_is_one_line_that_names_the_place(case, tmp_path, capsys):
+def test_what_is_wrong_with_a_file_is_one_line_that_names_the_place(
+    case, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(results, "MAX_BYTES", 2_000_000)
     content, message = WRONG[case]
     path = file(tmp_path, content)
     assert main(["plot", str(path), "--anchor", "jpeg", "-o", str(tmp_path / "x.png")]) == 1
@@ -328,6 +332,22 @@ def test_nothing_to_measure_is_refused(qualities, names, sets, tmp_path):
 def test_workers_out_of_range_are_refused(workers, sets, tmp_path):
     with pytest.raises(InputError, match="Got workers"):
         evaluate("jpeg", [5], [sets[0] / "a.png"], tmp_path / "r.json", workers)
+
+
+def test_a_picture_that_a_codec_cannot_code_is_named(tmp_path, capsys):
+    write_image(tmp_path / "wide" / "a.png", np.zeros((1, 20, 3), np.uint8))
+    write_image(tmp_path / "wide" / "b.png", np.zeros((1, 16_384, 3), np.uint8))
+    assert course_evaluate(tmp_path / "wide", tmp_path / "r", "webp", qualities=[5]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "webp at quality 5, " in error and "b.png: " in error and "16,383" in error
+
+
+def test_a_name_as_long_as_they_come_is_written(tmp_path):
+    name = "n" * (240 - len("-jpeg.json"))
+    out = tmp_path / f"{name}-jpeg.json"
+    add_point(out, SETTINGS, POINT)
+    add_point(out, SETTINGS | {"sha256_of_pixels": "1" * 64}, POINT)
+    assert len(list(tmp_path.glob("n*.json"))) == 2 and out.exists()
 
 
 def test_kodak_is_known_by_its_pixels():

@@ -197,6 +197,7 @@ REFUSED = {
     "a folder in a file": (("--out", "pics/a.png/run"), "Cannot write"),
     "parts that do not divide": (("--parts", "2", "--batch-size", "3"), "does not divide"),
     "patches off the stride": (("--patch-size", "40"), "multiple of 16"),
+    "a start without a name": (("--start", ""), "Cannot read the weights"),
     "a start that is none": (("--start", "nowhere"), "Cannot read the weights"),
     "a start that is a picture": (("--start", "pics/a.png"), "not a weights file"),
     "a start that is a folder": (("--start", "pics"), "Cannot read the weights"),

@@ -136,6 +136,15 @@ def test_a_pipe_that_nobody_reads_ends_a_command_quietly(command, folder, monkey
     assert "Traceback" not in text and "BrokenPipe" not in text
 
 
+def test_bytes_for_a_pipe_that_nobody_reads_end_a_command_quietly(monkeypatch):
+    from course_lib.cli import info
+
+    with open(unread_pipe(), "w", encoding="utf-8") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        monkeypatch.setattr(info, "_info", lambda options: sys.stdout.buffer.write(b"x" * 10**6))
+        assert main(["info"]) == 141
+
+
 @needs_full
 @pytest.mark.parametrize("command", SAYING)
 def test_a_full_device_is_one_line(command, folder, monkeypatch, capfd):

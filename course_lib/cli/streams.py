@@ -53,13 +53,17 @@ class _Watched:
     def __getattr__(self, name: str):
         return getattr(self.stream, name)
 
+    @property
+    def buffer(self) -> "_Bytes":
+        return _Bytes(self)
+
     def write(self, text: str) -> int:
-        return self._try(self.stream.write, text)
+        return self.watch(self.stream.write, text)
 
     def flush(self) -> None:
-        self._try(self.stream.flush)
+        self.watch(self.stream.flush)
 
-    def _try(self, do: Callable, *arguments):
+    def watch(self, do: Callable, *arguments):
         try:
             return do(*arguments)
         except OSError as error:
@@ -73,6 +77,22 @@ class _Watched:
             os.dup2(nowhere, self.stream.fileno())
             os.close(nowhere)
             self.stream.flush()
+
+
+class _Bytes:
+    """What is below a text stream, for bytes; watched with it."""
+
+    def __init__(self, text: _Watched):
+        self.text = text
+
+    def __getattr__(self, name: str):
+        return getattr(self.text.stream.buffer, name)
+
+    def write(self, content: bytes) -> int:
+        return self.text.watch(self.text.stream.buffer.write, content)
+
+    def flush(self) -> None:
+        self.text.watch(self.text.stream.buffer.flush)
 
 
 @contextlib.contextmanager
