@@ -42,6 +42,7 @@ class OtherName(nn.Linear):
 QUESTIONS = (
     Question(
         id="scale", title="Scale a batch", points=2, kind="function", inputs=(batch, batch),
+        untrained="It is a sample.", fixed_sizes="It is a sample.",
         mistakes=(
             KnownMistake("divides", lambda x, factor: x / factor, "Multiply, do not divide."),
             KnownMistake("wrong-axes", lambda x, factor: x.T * factor, "Leave the axes alone."),
@@ -50,7 +51,7 @@ QUESTIONS = (
     ),
     Question(
         id="slope", title="A sum of squares", points=3, kind="gradient", gradient_of=("x",),
-        inputs=(vector,),
+        inputs=(vector,), fixed_sizes="It is a sample.",
         mistakes=(
             KnownMistake("detached", lambda x: x.detach().square().sum(), "Keep the graph."),
             KnownMistake("mean", lambda x: x.square().mean(), "A sum, not a mean."),
@@ -58,6 +59,7 @@ QUESTIONS = (
     ),
     Question(
         id="layer", title="A layer", points=4, kind="module", inputs=(given,),
+        fixed_sizes="It is a sample.",
         mistakes=(
             KnownMistake("no-bias", NoBias, "Add the bias."),
             KnownMistake("other-name", OtherName, "Call the layer self.line."),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sample_exercise import NAME, SPECS, write_sample
 
 from course_lib.cli import main
 from course_lib.errors import InputError
@@ -15,8 +16,9 @@ from course_lib.grading.authoring.questions import (
     KnownMistake,
     Question,
 )
+from course_lib.grading.authoring.release import find_solutions, release
 from course_lib.grading.authoring.watching import observe
-from tests.sample_exercise import NAME, write_sample
+from course_lib.paths import REPOSITORY
 
 
 def changes(source: str, call: str, **names) -> dict[str, str]:
@@ -250,7 +252,7 @@ def test_a_right_answer_that_fails_its_own_cases_is_refused():
 
 
 def test_the_command_lists_survivors_and_says_that_it_failed(tmp_path, monkeypatch, capsys):
-    write_sample(tmp_path)
+    write_sample(tmp_path, specs=SPECS.replace('fixed_sizes="It is a sample."', 'fixed_sizes=""'))
     monkeypatch.setattr("course_lib.paths.REPOSITORY", tmp_path)
     assert main(["questions", "--mutants", NAME, "--question", "slope"]) == 1
     said = capsys.readouterr()
@@ -266,3 +268,44 @@ def test_a_name_that_is_none_is_refused_with_those_that_are(tmp_path):
         list(try_mutants(tmp_path, ids=["slop"]))
     with pytest.raises(InputError, match="No exercise 99_none; expected one of: 03_sample"):
         list(try_mutants(tmp_path, names=["99_none"]))
+
+
+# --------------------------------------------------------------------- refused by release
+
+
+def released(tmp_path, old: str, new: str) -> str:
+    assert old in SPECS
+    write_sample(tmp_path, specs=SPECS.replace(old, new))
+    with pytest.raises(AuthoringError) as refused:
+        release(tmp_path)
+    return str(refused.value)
+
+
+def test_release_refuses_sizes_that_no_draw_changes_unless_it_is_told_why(tmp_path):
+    said = released(tmp_path, 'inputs=(vector,), fixed_sizes="It is a sample."', "inputs=(vector,)")
+    assert "slope: its inputs have the same sizes in every draw (x: float32 tensor (5,))" in said
+    said = released(tmp_path, "normal(rng, 5)", "normal(rng, rng.integers(2, 9))")
+    assert "slope: sizes are drawn; take its `fixed_sizes` out" in said
+
+
+def test_release_refuses_tensors_of_tensors_without_gradients_unless_it_is_told_why(tmp_path):
+    said = released(tmp_path, 'untrained="It is a sample.", ', "")
+    assert "scale: it makes a tensor of tensors, but no gradient is compared" in said
+    said = released(tmp_path, "inputs=(vector,)", 'inputs=(vector,), untrained="So."')
+    assert "untrained goes with kind function" in said
+
+
+def test_inputs_that_cannot_be_drawn_are_named(tmp_path):
+    said = released(tmp_path, "normal(rng, 5)", "normal(rng, 1 // 0)")
+    assert "slope: the inputs of its case 1 cannot be drawn: ZeroDivisionError" in said
+
+
+# --------------------------------------------------------------------- the course
+
+
+@pytest.mark.parametrize("path", find_solutions(REPOSITORY), ids=lambda path: path.stem)
+def test_no_mutant_of_the_courses_answers_survives_undeclared(path):
+    [(_, rows)] = try_mutants(REPOSITORY, [path.stem])
+    assert [(row.question, row.survivors, row.problems) for row in rows if row.survivors] == []
+    assert [(row.question, row.problems) for row in rows if row.problems] == []
+    assert all(len(row.fates) > 20 for row in rows if row.count("raised") > 2)

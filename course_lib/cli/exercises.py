@@ -115,7 +115,7 @@ def _try_mutants(options) -> int:
         print("\n".join(failures))
         print(
             f"{len(failures)} to settle: let inputs reach where these answers are wrong, or "
-            "declare them in the question's `equivalents`. See docs/authoring_exercises.md.",
+            "declare them in the question's `equivalents`.",
             file=sys.stderr,
         )
     return 1 if failures else 0

@@ -13,66 +13,129 @@ from course_lib.grading.authoring.mistakes import (
     off_by,
     one_step_wrong,
     uniform,
+    whole,
     without_graph,
 )
-from course_lib.grading.authoring.questions import KnownMistake, Question
+from course_lib.grading.authoring.questions import Equivalent, KnownMistake, Question
 
 # ------------------------------------------------------------------------------ inputs
 
 
-def image_and_size(height, width, size):
-    return lambda rng: {"image": uniform(rng, 3, height, width), "size": size}
+# Sizes are drawn too, from the smallest and the largest that are given.
 
 
-def patches_and_shape(height, width, size):
-    count = (height // size) * (width // size)
-    return lambda rng: {
-        "patches": uniform(rng, count, 3 * size * size),
-        "size": size,
-        "height": height,
-        "width": width,
-    }
+def grid(rows, columns, size):
+    """How many patches, and how large."""
+    return lambda rng: (whole(rng, *rows), whole(rng, *columns), whole(rng, *size))
+
+
+def image_and_size(*sizes):
+    def draw(rng):
+        rows, columns, size = grid(*sizes)(rng)
+        return {"image": uniform(rng, 3, rows * size, columns * size), "size": size}
+
+    return draw
+
+
+def patches_and_shape(*sizes):
+    def draw(rng):
+        rows, columns, size = grid(*sizes)(rng)
+        return {
+            "patches": uniform(rng, rows * columns, 3 * size * size),
+            "size": size,
+            "height": rows * size,
+            "width": columns * size,
+        }
+
+    return draw
+
+
+WIDE = ((2, 3), (4, 5), (2, 3))
+HIGH = ((4, 5), (2, 3), (2, 3))
+ONE_PATCH = ((1, 1), (1, 1), (2, 5))
+ONE_PIXEL = ((2, 6), (2, 6), (1, 1))
 
 
 def batch_and_weights(batch, num_values, num_codes, scale=1.0):
-    return lambda rng: {
-        "x": uniform(rng, batch, num_values),
-        "W": normal(rng, num_codes, num_values, scale=scale),
-        "b": normal(rng, num_codes),
-    }
+    def draw(rng):
+        size, n, m = whole(rng, *batch), whole(rng, *num_values), whole(rng, *num_codes)
+        return {
+            "x": uniform(rng, size, n),
+            "W": normal(rng, m, n, scale=scale),
+            "b": normal(rng, m),
+        }
+
+    return draw
 
 
-def two_batches(batch, num_values):
-    return lambda rng: {
-        "x": uniform(rng, batch, num_values),
-        "x_hat": uniform(rng, batch, num_values),
-    }
+def square_weights(rng):
+    n = whole(rng, 3, 6)
+    return batch_and_weights((n, n), (n, n), (n, n), scale=4)(rng)
 
 
-def loss_and_size(num_values):
-    return lambda rng: {"loss": uniform(rng, low=0.5, high=4), "num_values": num_values}
+MANY_VALUES = ((2, 4), (7, 12), (3, 5))
+ONE_IN_A_BATCH = ((1, 1), (2, 5), (6, 8))
 
 
-def preactivations(rng):
-    return {"a": uniform(rng, 4, 5, low=-8, high=8), "x": uniform(rng, 4, 5)}
+def two_batches(batch, num_values, error=None):
+    def draw(rng):
+        shape = whole(rng, *batch), whole(rng, *num_values)
+        x = uniform(rng, *shape)
+        x_hat = uniform(rng, *shape) if error is None else x + normal(rng, *shape, scale=error)
+        return {"x": x, "x_hat": x_hat}
+
+    return draw
 
 
-def tied_weights(rng):
-    drawn = batch_and_weights(batch=3, num_values=6, num_codes=4)(rng)
-    return drawn | {"b_out": normal(rng, 6)}
+def black_and_white(rng):
+    batch = two_batches((2, 4), (2, 6))(rng)
+    return {name: tensor.round() for name, tensor in batch.items()}
 
 
-def given_module(batch, num_values, num_codes):
-    return lambda rng: {
-        "config": {"num_values": num_values, "num_codes": num_codes},
-        "weights": {
-            "encoder.weight": normal(rng, num_codes, num_values),
-            "encoder.bias": normal(rng, num_codes),
-            "decoder.weight": normal(rng, num_values, num_codes),
-            "decoder.bias": normal(rng, num_values),
-        },
-        "x": uniform(rng, batch, num_values),
-    }
+def loss_and_size(low, high):
+    """A loss between two errors of a value."""
+
+    def draw(rng):
+        num_values = 3 * whole(rng, 2, 16) ** 2
+        return {"loss": num_values * uniform(rng, low=low, high=high), "num_values": num_values}
+
+    return draw
+
+
+def preactivations(num_axes):
+    def draw(rng):
+        shape = rng.integers(6, 9, 1) if num_axes == 1 else rng.integers(3, 5, num_axes)
+        a, x = uniform(rng, *shape, low=-8, high=8), uniform(rng, *shape)
+        a.flatten()[:6], x.flatten()[:6] = torch.tensor([[8, -8, 0] * 2, [0, 0, 0, 1, 1, 1]])
+        return {"a": a.double(), "x": x.double()}
+
+    return draw
+
+
+def tied_weights(*sizes):
+    def draw(rng):
+        drawn = batch_and_weights(*sizes)(rng)
+        return drawn | {"b_out": normal(rng, drawn["W"].shape[1])}
+
+    return draw
+
+
+def given_module(*sizes):
+    def draw(rng):
+        drawn = batch_and_weights(*sizes)(rng)
+        num_codes, num_values = drawn["W"].shape
+        return {
+            "config": {"num_values": num_values, "num_codes": num_codes},
+            "weights": {
+                "encoder.weight": drawn["W"],
+                "encoder.bias": drawn["b"],
+                "decoder.weight": normal(rng, num_values, num_codes),
+                "decoder.bias": normal(rng, num_values),
+            },
+            "x": drawn["x"],
+        }
+
+    return draw
 
 
 # ---------------------------------------------------------------------------- mistakes
@@ -146,13 +209,22 @@ def tied(x, W, b, b_out, *, code=unchanged, decoder=unchanged):
 
 # --------------------------------------------------------------------------- questions
 
+MEAN_TAKES_ALL = Equivalent(
+    "The mean is over all that is left, along whatever axes.",
+    (
+        "return (x - x_hat).square().sum(dim=1).mean() → "
+        "return (x - x_hat).square().sum(dim=1, keepdim=True).mean()",
+    ),
+)
+
 QUESTIONS = (
     Question(
         id="cut-patches",
         title="Cut a picture into patches",
         points=3,
         kind="function",
-        inputs=cases(image_and_size, (4, 6, 2), (6, 3, 3), (4, 8, 4)),
+        untrained="Pictures are cut once, before training.",
+        inputs=cases(image_and_size, WIDE, HIGH, ONE_PATCH, ONE_PIXEL),
         mistakes=(
             KnownMistake(
                 "plain-reshape",
@@ -194,7 +266,8 @@ QUESTIONS = (
         title="Put the patches together again",
         points=2,
         kind="function",
-        inputs=cases(patches_and_shape, (4, 6, 2), (6, 3, 3), (4, 8, 4)),
+        untrained="Pictures are put together to be looked at.",
+        inputs=cases(patches_and_shape, WIDE, HIGH, ONE_PATCH, ONE_PIXEL),
         mistakes=(
             KnownMistake(
                 "plain-reshape",
@@ -222,8 +295,9 @@ QUESTIONS = (
         id="encode",
         title="Encode a batch of patches",
         points=2,
-        kind="function",
-        inputs=cases(batch_and_weights, (5, 12, 4), (1, 6, 6), (3, 4, 8, 20)),
+        kind="gradient",
+        gradient_of=("W", "b"),
+        inputs=(*cases(batch_and_weights, MANY_VALUES, ONE_IN_A_BATCH), square_weights),
         mistakes=(
             KnownMistake(
                 "weights-not-transposed",
@@ -270,8 +344,26 @@ QUESTIONS = (
         id="loss",
         title="The loss",
         points=2,
-        kind="function",
-        inputs=cases(two_batches, (5, 12), (1, 6), (6, 3)),
+        kind="gradient",
+        gradient_of=("x_hat",),
+        rtol=1e-5,
+        atol=1e-7,
+        inputs=(
+            *cases(two_batches, ((4, 6), (7, 12)), ((1, 1), (3, 6)), ((6, 9), (1, 1))),
+            *cases(two_batches, ((1, 1), (1, 2), 0.01), ((2, 4), (2, 6), 30)),
+            black_and_white,
+        ),
+        equivalents=(
+            Equivalent(
+                "A square does not know which of the two was subtracted.",
+                (
+                    "def reconstruction_loss(x, x_hat): → def reconstruction_loss(x_hat, x):",
+                    "return (x - x_hat).square().sum(dim=1).mean() → "
+                    "return (x_hat - x).square().sum(dim=1).mean()",
+                ),
+            ),
+            MEAN_TAKES_ALL,
+        ),
         mistakes=(
             mean_for_sum(
                 loss,
@@ -309,7 +401,9 @@ QUESTIONS = (
         title="From the loss to decibels",
         points=2,
         kind="function",
-        inputs=cases(loss_and_size, (192,), (12,)),
+        untrained="Decibels are for people; the loss is what is trained.",
+        rtol=1e-5,
+        inputs=cases(loss_and_size, (0.005, 0.05), (0.2, 1), (1e-7, 1e-6), (1, 1), (99, 999)),
         mistakes=(
             KnownMistake(
                 "loss-for-mse",
@@ -347,9 +441,10 @@ QUESTIONS = (
         title="The gradient where the sigmoid saturates",
         points=3,
         kind="function",
-        inputs=(preactivations, preactivations),
-        rtol=5e-3,  # 1 − σ(8) keeps three digits in float32
-        atol=1e-6,
+        untrained="It is a gradient itself.",
+        inputs=cases(preactivations, (1,), (2,), (3,)),
+        rtol=2e-4,  # so that float32 will do, where 1 − σ(8) keeps three digits
+        atol=1e-7,
         mistakes=(
             KnownMistake(
                 "no-slope",
@@ -386,8 +481,18 @@ QUESTIONS = (
         title="One matrix, used twice",
         points=3,
         kind="gradient",
-        gradient_of=("W", "b"),
-        inputs=(tied_weights, tied_weights),
+        gradient_of=("W", "b", "b_out"),
+        inputs=cases(tied_weights, MANY_VALUES, ONE_IN_A_BATCH, ((3, 5), (2, 3), (1, 1))),
+        equivalents=(
+            Equivalent(
+                "A square does not know which of the two was subtracted.",
+                (
+                    "return (x - x_hat).square().sum(dim=1).mean() → "
+                    "return (x_hat - x).square().sum(dim=1).mean()",
+                ),
+            ),
+            MEAN_TAKES_ALL,
+        ),
         mistakes=(
             no_gradient(
                 without_graph(tied),
@@ -426,7 +531,7 @@ QUESTIONS = (
         title="The autoencoder as a module",
         points=4,
         kind="module",
-        inputs=cases(given_module, (4, 6, 3), (1, 3, 5)),
+        inputs=cases(given_module, MANY_VALUES, ONE_IN_A_BATCH),
         mistakes=(
             KnownMistake(
                 "no-activation",
@@ -471,6 +576,15 @@ QUESTIONS = (
         points=2,
         kind="value",
         decimals=2,
+        equivalents=(
+            Equivalent(
+                "The division leaves no rest.",
+                (
+                    "code_bits_per_pixel = 16 * 32 / (8 * 8) → "
+                    "code_bits_per_pixel = 16 * 32 // (8 * 8)",
+                ),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "numbers-per-pixel",

@@ -15,92 +15,206 @@ from course_lib.grading.authoring.mistakes import (
     probabilities,
     whole,
 )
-from course_lib.grading.authoring.questions import KnownMistake, Question
+from course_lib.grading.authoring.questions import Equivalent, KnownMistake, Question
 
 # ------------------------------------------------------------------------------ inputs
 
 
-def values_and_step(count, spread, step):
-    return lambda rng: {
-        "x": rng.normal(scale=spread, size=count),
-        "step": float(step * rng.uniform(0.8, 1.2)),
-    }
+# Sizes are drawn too. What must be there whatever is drawn is put in its place by hand.
 
 
-def counts_of(size):
+def values_and_step(num_axes, largest, step):
+    """Values at least 1/20 of a step away from where rounding jumps."""
+
     def draw(rng):
-        counts = rng.integers(1, 40, size)
-        counts[rng.integers(size)] = 0  # a symbol that never occurred
+        shape = rng.integers(5, 9, 1) if num_axes == 1 else rng.integers(2, 5, num_axes)
+        levels = rng.integers(-largest, largest + 1, shape)
+        levels.flat[:4] = (largest, 0, -largest, largest // 2 + 1)
+        drawn_step = float(step * rng.uniform(0.8, 1.2))
+        return {"x": drawn_step * (levels + rng.uniform(-0.45, 0.45, shape)), "step": drawn_step}
+
+    return draw
+
+
+def counts_of(size, most):
+    """Among them the smallest, the largest, and those of symbols that never occurred."""
+
+    def draw(rng):
+        counts = rng.integers(1, most + 1, whole(rng, *size))
+        counts[[1, 2]] = (1, most)
+        counts[rng.integers(3, len(counts))] = 0
         return {"counts": counts}
 
     return draw
 
 
-def interval_and_symbol(size):
-    return lambda rng: {
-        "low": float(rng.uniform(0.1, 0.5)),
-        "width": float(rng.uniform(0.05, 0.4)),
-        "p": probabilities(rng, size),
-        "symbol": whole(rng, 1, size - 2),
-    }
+def rare(rng):
+    """One symbol nearly always, and others once in a hundred million."""
+    counts = np.ones(whole(rng, 5, 9), int)
+    counts[rng.integers(len(counts))] = 10**8
+    return {"counts": counts}
 
 
-def interval_and_number(size):
+def one_symbol(rng):
+    counts = np.zeros(whole(rng, 2, 6), int)
+    counts[-1] = whole(rng, 2, 9)
+    return {"counts": counts}
+
+
+def interval_and_symbol(size, which):
+    """The symbol is the one that ``which`` draws of the first and the last."""
+
     def draw(rng):
-        low, width = rng.uniform(0.1, 0.5), rng.uniform(0.05, 0.4)
-        number = low + width * rng.uniform(0.3, 1)
-        p = probabilities(rng, size)
-        return {"number": float(number), "low": float(low), "width": float(width), "p": p}
+        p = probabilities(rng, whole(rng, *size))
+        return {
+            "low": float(rng.uniform(0.1, 0.5)),
+            "width": float(rng.uniform(0.05, 0.4)),
+            "p": p,
+            "symbol": which(rng, len(p) - 1),
+        }
 
     return draw
+
+
+def between(rng, last):
+    return whole(rng, 1, last - 1)
+
+
+def first(rng, last):
+    return 0
+
+
+def final(rng, last):
+    return last
+
+
+def at_the_start(rng):
+    """No symbol is coded yet."""
+    return interval_and_symbol((4, 7), between)(rng) | {"low": 0.0, "width": 1.0}
+
+
+def late_in_a_message(rng):
+    return interval_and_symbol((2, 2), final)(rng) | {"width": float(rng.uniform(1, 9) * 1e-9)}
+
+
+def interval_and_number(size, where):
+    """The number lies at ``where`` between the ends of the symbol's share."""
+
+    def draw(rng):
+        p = probabilities(rng, whole(rng, *size))
+        low, width = float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.05, 0.4))
+        symbol = where[0](rng, len(p) - 1)
+        number = low + width * (p[:symbol].sum() + where[1] * p[symbol])
+        return {"number": float(number), "low": low, "width": width, "p": p}
+
+    return draw
+
+
+def on_a_boundary(rng):
+    """Where one share ends and the next begins, in binary fractions: no formula has to round."""
+    n = whole(rng, 4, 8)
+    p = (1 + rng.multinomial(64 - n, np.full(n, 1 / n))) / 64
+    number = 0.25 + p[: whole(rng, 1, n - 1)].sum() / 8
+    return {"number": float(number), "low": 0.25, "width": 0.125, "p": p}
 
 
 def matrix_size(low, high):
     return lambda rng: {"n": whole(rng, low, high)}
 
 
-def variances(size, middle):
-    return lambda rng: {"variances": middle * np.exp(rng.normal(scale=1.5, size=size))}
-
-
-def file_and_image(rng):
-    height, width = rng.integers(3, 20, 2)
-    return {
-        "header_bytes": whole(rng, 5, 39),
-        "payload_bytes": whole(rng, 50, 499),
-        "image": picture(rng, height, width, 3),
-    }
-
-
-def symbols_and_size(channels, rows, columns):
-    return lambda rng: {
-        "p": rng.uniform(0.01, 1, (channels, rows, columns)),
-        "height": 8 * rows - whole(rng, 0, 7),
-        "width": 8 * columns - whole(rng, 0, 7),
-    }
-
-
-def pictures(count, height, width):
+def variances(size, middle, spread=1.5):
     def draw(rng):
-        originals = rng.integers(0, 256, (count, height, width, 3))
-        strength = np.geomspace(3, 40, count)[:, None, None, None]
-        decoded = originals + rng.normal(scale=strength, size=originals.shape)
+        return {"variances": middle * np.exp(rng.normal(scale=spread, size=whole(rng, *size)))}
+
+    return draw
+
+
+def file_and_image(height, width, most_bytes):
+    return lambda rng: {
+        "header_bytes": whole(rng, 5, 39),
+        "payload_bytes": whole(rng, 50, most_bytes),
+        "image": picture(rng, whole(rng, *height), whole(rng, *width), 3),
+    }
+
+
+def symbols_and_size(channels, rows, columns, least):
+    """Probabilities of all magnitudes, the least and 1 among them."""
+
+    def draw(rng):
+        shape = whole(rng, *channels), whole(rng, *rows), whole(rng, *columns)
+        p = least ** rng.uniform(0, 1, shape)
+        p.flat[:2] = (least, 1)
+        return {
+            "p": p,
+            "height": 8 * shape[1] - whole(rng, 0, 7),
+            "width": 8 * shape[2] - whole(rng, 0, 7),
+        }
+
+    return draw
+
+
+def pictures(count, height=(3, 5), width=(6, 8)):
+    def draw(rng):
+        shape = whole(rng, *count), whole(rng, *height), whole(rng, *width), 3
+        originals = rng.integers(0, 256, shape)
+        strength = np.geomspace(3, 40, len(originals))[:, None, None, None]
+        decoded = originals + rng.normal(scale=strength, size=shape)
         decoded = np.clip(np.rint(decoded), 0, 255)
         return {"originals": originals.astype(np.uint8), "decoded": decoded.astype(np.uint8)}
 
     return draw
 
 
-def curve_and_lambda(low, high):
+def one_picture(rng):
+    return pictures((1, 1), (5, 6), (2, 4))(rng)
+
+
+def extremes(rng):
+    """White for black, black for white, all off by 47, and one value off by one."""
+    originals = np.repeat(pictures((1, 1))(rng)["originals"], 4, axis=0)
+    originals[:2] = np.array([0, 255])[:, None, None, None]
+    decoded = originals.copy()
+    decoded[:2] = 255 - originals[:2]
+    decoded[2] = np.where(originals[2] < 128, originals[2] + 47, originals[2] - 47)
+    decoded[3, -1, -1, -1] ^= 1
+    return {"originals": originals, "decoded": decoded}
+
+
+def curve_and_lambda(size, low, high, best=None):
+    """Settings in any order, or with the best one at the place ``best``."""
+
     def draw(rng):
-        rates = np.geomspace(0.1, 2.5, 14) * rng.uniform(0.95, 1.05, 14)
-        order = rng.permutation(14)
-        errors = 20 / rates * rng.uniform(0.97, 1.03, 14)
-        lmbda = float(rng.uniform(low, high))
+        n, lmbda = whole(rng, *size), float(rng.uniform(low, high))
+        rates = np.geomspace(0.1, 2.5, n) * rng.uniform(0.95, 1.05, n)
+        order = rng.permutation(n)
+        errors = 20 / rates * rng.uniform(0.97, 1.03, n)
+        if best is not None:
+            at = np.argmin(rates + lmbda * errors)
+            order = np.delete(np.arange(n), at)
+            order = np.insert(order, best % n, at)
         return {"rates": rates[order], "errors": errors[order], "lmbda": lmbda}
 
     return draw
 
+
+def close_race(rate, error, advantage):
+    """Two settings whose costs nearly agree: float32 tells them apart, float16 does not.
+
+    The second has twice the rate of the first and half its error. ``rate`` and ``error`` are of the
+    form 1 + 2⁻¹¹, which float16 cuts to 1, or are 1 themselves.
+    """
+
+    def draw(rng):
+        unit = 2.0 ** whole(rng, 5, 8)  # of errors, in units of rates
+        lmbda = rate / error / unit * (1 + advantage)
+        rates = np.append([rate, 2 * rate], rng.uniform(5, 9, whole(rng, 3, 9)))
+        errors = unit * error * np.append([2, 1], rng.uniform(0.5, 1, len(rates) - 2))
+        return {"rates": rates, "errors": errors, "lmbda": float(lmbda)}
+
+    return draw
+
+
+CUT = 1 + 0.49 * 2**-10  # float16 makes it 1
 
 # ---------------------------------------------------------------------------- mistakes
 
@@ -173,13 +287,17 @@ def best_point(rates, errors, lmbda, *, choose=np.argmin):
 
 # --------------------------------------------------------------------------- questions
 
+DIFFERENCE = "difference = originals.astype(np.float64) - decoded.astype(np.float64)"
+
 QUESTIONS = (
     Question(
         id="quantize",
         title="A uniform quantizer",
         points=3,
         kind="function",
-        inputs=cases(values_and_step, (6, 10, 3), (20, 200, 0.5), (20, 5, 10)),
+        rtol=1e-6,
+        atol=1e-9,
+        inputs=cases(values_and_step, (1, 6, 3), (2, 300, 0.5), (3, 5, 10), (1, 10**5, 0.03)),
         mistakes=(
             KnownMistake(
                 "one-sided",
@@ -221,7 +339,13 @@ QUESTIONS = (
         title="Entropy in bits",
         points=2,
         kind="function",
-        inputs=cases(counts_of, (4,), (9,), (30,)),
+        rtol=1e-5,
+        atol=1e-8,
+        inputs=(
+            *cases(counts_of, ((4, 6), 40), ((9, 15), 300), ((20, 30), 70_000)),
+            rare,
+            one_symbol,
+        ),
         mistakes=(
             nats(entropy_of_counts),
             KnownMistake(
@@ -253,7 +377,24 @@ QUESTIONS = (
         title="Narrow the interval",
         points=3,
         kind="function",
-        inputs=cases(interval_and_symbol, (3,), (6,), (12,)),
+        rtol=1e-6,
+        atol=1e-15,
+        inputs=(
+            *cases(interval_and_symbol, ((3, 5), between), ((4, 7), first), ((5, 8), final)),
+            *cases(interval_and_symbol, ((9, 14), between)),
+            at_the_start,
+            late_in_a_message,
+        ),
+        equivalents=(
+            Equivalent(
+                "No symbol comes after the last one, so nothing lies below the end of its share "
+                "that is not its own.",
+                (
+                    "return (low + width * p[:symbol].sum(), width * p[symbol]) → "
+                    "return (low + width * p[:-1][:symbol].sum(), width * p[symbol])",
+                ),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "starts-at-its-end",
@@ -300,7 +441,30 @@ QUESTIONS = (
         title="Find the symbol",
         points=2,
         kind="function",
-        inputs=cases(interval_and_number, (4,), (6,), (7,), (8,), (9,), (12,)),
+        inputs=(
+            *cases(interval_and_number, ((4, 6), (between, 0.5)), ((5, 8), (first, 0.0))),
+            *cases(interval_and_number, ((5, 8), (final, 0.5)), ((5, 8), (final, 1 - 1e-6))),
+            *cases(interval_and_number, ((4, 9), (between, 1e-6)), ((4, 9), (between, 1 - 1e-6))),
+            *cases(interval_and_number, ((9, 12), (between, 1e-6)), ((4, 9), (first, 1 - 1e-6))),
+            *cases(
+                interval_and_number, ((9, 12), (between, 1 - 1e-6)), ((2, 3), (first, 1 - 1e-6))
+            ),
+            on_a_boundary,
+            on_a_boundary,
+        ),
+        equivalents=(
+            Equivalent(
+                "All beyond the other ends is the last symbol's. Its own end matters within "
+                "rounding of the interval's, where no number of the check lies.",
+                (
+                    "return min(int(np.sum(ends <= number)), len(p) - 1) → "
+                    "return min(int(np.sum(ends <= number)), …)",
+                    "return min(int(np.sum(ends <= number)), len(p) - 1) → "
+                    "return int(np.sum(ends <= number))",
+                    "ends = low + width * np.cumsum(p) → ends = low + width * np.cumsum(p[:-1])",
+                ),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "not-scaled",
@@ -332,7 +496,17 @@ QUESTIONS = (
         title="The DCT as a matrix",
         points=2,
         kind="function",
-        inputs=cases(matrix_size, (2, 3), (4, 7), (8, 12)),
+        rtol=1e-5,
+        atol=1e-7,
+        inputs=cases(matrix_size, (2, 4), (5, 8), (9, 16), (1, 1)),
+        equivalents=(
+            Equivalent(
+                "They count rows and columns, of which the check has no hundred: the expected "
+                "matrices would weigh more than all others together.",
+                tuple(f"… → ….astype(np.{kind})…" for kind in ("int8", "int16", "uint8")),
+            ),
+            Equivalent("A cosine is even.", ("… / (2 * n)) → … / (-2 * n))",)),
+        ),
         mistakes=(
             KnownMistake(
                 "first-row",
@@ -369,7 +543,17 @@ QUESTIONS = (
         title="Coding gain",
         points=2,
         kind="function",
-        inputs=cases(variances, (4, 10), (64, 100), (300, 1000)),
+        rtol=1e-5,
+        atol=1e-6,
+        inputs=cases(
+            variances,
+            ((3, 6), 10),
+            ((20, 40), 100, 3),
+            ((250, 400), 1000),
+            ((250, 400), 1e-6),
+            ((2, 9), 5, 0),
+            ((1, 1), 5),
+        ),
         mistakes=(
             KnownMistake(
                 "upside-down",
@@ -411,7 +595,22 @@ QUESTIONS = (
         title="The rate of a file",
         points=2,
         kind="function",
-        inputs=(file_and_image, file_and_image),
+        rtol=1e-6,
+        inputs=cases(
+            file_and_image,
+            ((3, 9), (10, 19), 499),
+            ((12, 19), (1, 9), 99_999),
+            ((1, 1), (2, 9), 99),
+        ),
+        equivalents=(
+            Equivalent(
+                "Bytes are added up, whichever come first.",
+                (
+                    "def rate_of_file(header_bytes, payload_bytes, image): → "
+                    "def rate_of_file(payload_bytes, header_bytes, image):",
+                ),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "no-header",
@@ -434,7 +633,19 @@ QUESTIONS = (
         title="The rate that probabilities promise",
         points=2,
         kind="function",
-        inputs=cases(symbols_and_size, (2, 2, 3), (5, 3, 2), (8, 1, 4)),
+        rtol=1e-5,
+        inputs=cases(
+            symbols_and_size,
+            ((2, 3), (2, 2), (3, 4), 0.01),
+            ((4, 6), (3, 4), (1, 2), 1e-9),
+            ((7, 9), (1, 1), (2, 5), 0.2),
+        ),
+        equivalents=(
+            Equivalent(
+                "Nothing is asked of height and width but their product.",
+                ("def estimated_rate(p, height, width): → def estimated_rate(p, width, height):",),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "mean-for-sum",
@@ -470,7 +681,42 @@ QUESTIONS = (
         title="PSNR of a set of pictures",
         points=3,
         kind="function",
-        inputs=cases(pictures, (2, 4, 5), (4, 6, 3)),
+        rtol=1e-5,
+        inputs=(*cases(pictures, ((2, 3),), ((3, 4),)), one_picture, extremes),
+        equivalents=(
+            Equivalent(
+                "A square does not know which of the two was subtracted, or the sign.",
+                (
+                    "def average_psnr(originals, decoded): → def average_psnr(decoded, originals):",
+                    f"{DIFFERENCE} → "
+                    "difference = decoded.astype(np.float64) - originals.astype(np.float64)",
+                    f"{DIFFERENCE} → difference = abs(…)",
+                ),
+            ),
+            Equivalent(
+                "A float and a uint8 are subtracted as floats.",
+                (
+                    f"{DIFFERENCE} → difference = originals - decoded.astype(np.float64)",
+                    f"{DIFFERENCE} → difference = originals.astype(np.float64) - decoded",
+                ),
+            ),
+            Equivalent(
+                "A difference of two levels, from -255 to 255, fits.",
+                tuple(
+                    f"… → … {cast}"
+                    for kind in ("int16", "float16")
+                    for cast in (
+                        f"= (originals.…).astype(np.{kind}).astype(float)",
+                        f"= np.mean(difference.astype(np.{kind}).astype(float) ** 2, …",
+                    )
+                ),
+            ),
+            Equivalent(
+                "One error for each picture, in whatever shape they stand.",
+                ("errors = … → errors = np.mean(difference ** 2, axis=(1, 2, 3), keepdims=True)",),
+            ),
+            Equivalent("The ratio is 1 or more.", ("return … → return … / errors + 1e-06))",)),
+        ),
         mistakes=(
             KnownMistake(
                 "psnr-of-mean-error",
@@ -502,7 +748,17 @@ QUESTIONS = (
         title="The best point for a price",
         points=2,
         kind="function",
-        inputs=cases(curve_and_lambda, (0.004, 0.008), (0.01, 0.02), (0.03, 0.05)),
+        inputs=(
+            *cases(curve_and_lambda, ((6, 9), 0.01, 0.02), ((12, 16), 0.004, 0.008)),
+            *cases(curve_and_lambda, ((9, 14), 0.03, 0.05, 0), ((9, 14), 0.03, 0.05, -1)),
+            *cases(close_race, (CUT, CUT, 1e-4), (CUT, CUT, -1e-4), (1, 1 / CUT, 1e-4)),
+        ),
+        equivalents=(
+            Equivalent(
+                "A product.",
+                ("def best_point(rates, errors, lmbda): → def best_point(rates, lmbda, errors):",),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "price-on-the-rate",

@@ -19,63 +19,121 @@ from course_lib.grading.authoring.mistakes import (
     whole,
     without_graph,
 )
-from course_lib.grading.authoring.questions import KnownMistake, Question
+from course_lib.grading.authoring.questions import Equivalent, KnownMistake, Question
 
 # ------------------------------------------------------------------------------ inputs
 
 
-def responses(name, batch, channels, height, width):
+# Sizes are drawn too, each from the smallest and the largest that are given.
+
+
+def drawn_shape(rng, sizes):
+    return tuple(whole(rng, *size) for size in sizes)
+
+
+def responses(name, batch, channels, height, width, strength=2):
     """Responses and the parameters of a normalisation."""
-    return lambda rng: {
-        name: normal(rng, batch, channels, height, width, scale=2),
-        "beta": uniform(rng, channels, low=0.2, high=2),
-        "gamma": uniform(rng, channels, channels, low=0.05),
-    }
+
+    def draw(rng):
+        shape = drawn_shape(rng, (batch, channels, height, width))
+        return {
+            name: normal(rng, *shape, scale=strength),
+            "beta": uniform(rng, shape[1], low=0.2, high=2),
+            "gamma": uniform(rng, shape[1], shape[1], low=0.05),
+        }
+
+    return draw
 
 
-def latents(shape, training):
+def all_responses(name):
+    return cases(
+        responses,
+        (name, (2, 3), (2, 3), (2, 3), (4, 5)),
+        (name, (1, 1), (4, 5), (3, 4), (1, 2)),
+        (name, (2, 2), (1, 1), (1, 1), (2, 3), 0.01),
+        (name, (1, 1), (2, 3), (1, 2), (3, 4), 1000),
+    )
+
+
+def latents(axes, training, largest=5):
     """Latents at least 1/20 away from where rounding jumps."""
 
     def draw(rng):
-        whole_numbers = integers(rng, *shape, low=-5, high=5)
+        shape = drawn_shape(rng, axes)
+        whole_numbers = integers(rng, *shape, low=-largest, high=largest)
+        whole_numbers.flatten()[:2] = torch.tensor([largest, -largest])
+        y = whole_numbers + uniform(rng, *shape, low=-0.45, high=0.45)
+        u = uniform(rng, *shape)
+        y.flatten()[0], u.flatten()[0] = largest + 0.3, 0.95  # which noise takes to the next level
+        return {"y": y, "u": u, "training": training}
+
+    return draw
+
+
+def quantized(axes, parameter_axes, noisy=False):
+    """Latents, noisy in training and whole in files, within three scales of the mean.
+
+    Of the axes that the parameters do not have, or have of length 1, all latents share them.
+    """
+
+    def draw(rng):
+        shape = drawn_shape(rng, axes)
+        kept = shape[len(shape) - len(parameter_axes) :]
+        size = [n if has else 1 for n, has in zip(kept, parameter_axes, strict=True)]
+        y_hat = integers(rng, *shape, low=-2, high=2)
+        if noisy:
+            y_hat = y_hat + uniform(rng, *shape, low=-0.5, high=0.5)
         return {
-            "y": whole_numbers + uniform(rng, *shape, low=-0.45, high=0.45),
-            "u": uniform(rng, *shape),
-            "training": training,
+            "y_hat": y_hat,
+            "mean": uniform(rng, *size, low=-1, high=1),
+            "scale": uniform(rng, *size, low=1, high=3),
         }
 
     return draw
 
 
-def quantized(shape, parameter_shape):
+def surprises(rng):
+    """Far out on both sides, where probabilities are down to 1e-9: in float64, which has them."""
+    n = whole(rng, 6, 9)
+    y_hat = integers(rng, n, low=-12, high=12)
+    y_hat[:2] = torch.tensor([-200.0, 300.0])
+    scale = uniform(rng, n, low=0.6, high=0.9)
+    scale[:2] = torch.tensor([10.0, 15.0])
+    mean = uniform(rng, n, low=-1, high=1)
+    return {"y_hat": y_hat.double(), "mean": mean.double(), "scale": scale.double()}
+
+
+def coded_batch(batch, channels, places, height, width, least=0.05, error=None):
+    """The first likelihood is the least, the last is 1."""
+
     def draw(rng):
+        size, rows, columns = drawn_shape(rng, (batch, height, width))
+        latents = size, *drawn_shape(rng, (channels, places, places))
+        x, x_hat = uniform(rng, 2, size, 3, rows, columns)
+        likelihoods = least ** uniform(rng, *latents)
+        likelihoods.flatten()[0], likelihoods.flatten()[-1] = least, 1
         return {
-            "y_hat": integers(rng, *shape, low=-4, high=4),
-            "mean": uniform(rng, *parameter_shape, low=-1, high=1),
-            "scale": uniform(rng, *parameter_shape, low=0.7, high=3),
-        }
-
-    return draw
-
-
-def coded_batch(batch, channels, size):
-    def draw(rng):
-        return {
-            "likelihoods": uniform(rng, batch, channels, 1, 2, low=0.05, high=1),
-            "x": uniform(rng, batch, 3, size, 2 * size),
-            "x_hat": uniform(rng, batch, 3, size, 2 * size),
+            "likelihoods": likelihoods,
+            "x": x,
+            "x_hat": x_hat if error is None else x + normal(rng, *x.shape, scale=error),
             "lmbda": float(rng.uniform(1e-4, 1e-3)),
         }
 
     return draw
 
 
-def file_parts(count):
+def black_and_white(rng):
+    drawn = coded_batch((1, 2), (2, 3), (1, 2), (1, 2), (3, 4))(rng)
+    return drawn | {"x": drawn["x"].round(), "x_hat": 1 - drawn["x"].round()}
+
+
+def file_parts(count, largest=4000, sides=(35, 999)):
     def draw(rng):
+        height, width = drawn_shape(rng, (sides, sides))
         return {
-            "segments": rng.integers(40, 4000, count).tolist(),
-            "height": 2 * whole(rng, 17, 499) + 1,
-            "width": 2 * whole(rng, 17, 499) + 1,
+            "segments": rng.integers(largest // 100, largest, whole(rng, *count)).tolist(),
+            "height": height // 2 * 2 + 1,
+            "width": width // 2 * 2 + 1,
         }
 
     return draw
@@ -173,8 +231,9 @@ QUESTIONS = (
         id="gdn",
         title="Generalised divisive normalisation",
         points=3,
-        kind="function",
-        inputs=cases(responses, ("x", 2, 3, 2, 4), ("x", 1, 4, 4, 4), ("x", 3, 2, 1, 5)),
+        kind="gradient",
+        gradient_of=("x", "beta", "gamma"),
+        inputs=all_responses("x"),
         mistakes=(
             KnownMistake(
                 "no-square",
@@ -234,8 +293,9 @@ QUESTIONS = (
         id="inverse-gdn",
         title="Its inverse",
         points=2,
-        kind="function",
-        inputs=cases(responses, ("z", 2, 3, 2, 4), ("z", 1, 4, 4, 4), ("z", 3, 2, 1, 5)),
+        kind="gradient",
+        gradient_of=("z", "beta", "gamma"),
+        inputs=all_responses("z"),
         mistakes=(
             KnownMistake(
                 "divided",
@@ -272,7 +332,15 @@ QUESTIONS = (
         points=3,
         kind="gradient",
         gradient_of=("y",),
-        inputs=cases(latents, ((2, 3), True), ((2, 3), False), ((5,), True)),
+        rtol=1e-6,
+        atol=1e-6,
+        inputs=cases(
+            latents,
+            (((2, 3), (4, 6)), True),
+            (((2, 3), (4, 6)), False),
+            (((5, 9),), True),
+            (((2, 2), (1, 2), (3, 4)), False, 33_333),
+        ),
         mistakes=(
             KnownMistake(
                 "noise-not-centred",
@@ -333,9 +401,19 @@ QUESTIONS = (
         id="latent-bits",
         title="The bits of a unit interval",
         points=3,
-        kind="function",
-        rtol=1e-3,
-        inputs=cases(quantized, ((6,), (6,)), ((2, 3, 2, 2), (3, 1, 1)), ((4, 4), (4, 1))),
+        kind="gradient",
+        gradient_of=("y_hat", "mean", "scale"),
+        inputs=(
+            *cases(quantized, (((5, 8),), (1,)), (((2, 3), (2, 3), (1, 2), (3, 4)), (1, 0, 0))),
+            *cases(quantized, (((2, 4), (3, 5)), (1, 0), True), (((1, 1), (4, 6)), (), True)),
+            surprises,
+        ),
+        equivalents=(
+            Equivalent(
+                "The logistic density is symmetric: latent and mean can change places.",
+                ("def latent_bits(y_hat, mean, scale): → def latent_bits(mean, y_hat, scale):",),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "density",
@@ -393,7 +471,25 @@ QUESTIONS = (
         points=4,
         kind="gradient",
         gradient_of=("likelihoods", "x_hat"),
-        inputs=cases(coded_batch, (2, 4, 3), (1, 3, 2), (3, 2, 4)),
+        rtol=2e-5,
+        atol=1e-7,
+        inputs=(
+            *cases(coded_batch, ((2, 3), (3, 4), (1, 2), (2, 3), (4, 6))),
+            *cases(coded_batch, ((1, 1), (2, 4), (1, 3), (4, 6), (2, 3), 1e-9, 0.02)),
+            *cases(coded_batch, ((3, 4), (1, 2), (2, 3), (1, 2), (3, 4), 0.9, 0.005)),
+            black_and_white,
+        ),
+        equivalents=(
+            Equivalent(
+                "A square does not know which of the two was subtracted.",
+                (
+                    "def rd_loss(likelihoods, x, x_hat, lmbda): → "
+                    "def rd_loss(likelihoods, x_hat, x, lmbda):",
+                    "return … * (x - x_hat).square().mean() → "
+                    "return … * (x_hat - x).square().mean()",
+                ),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "nats",
@@ -486,7 +582,20 @@ QUESTIONS = (
         title="The rate of a file",
         points=2,
         kind="function",
-        inputs=cases(file_parts, (1,), (4,), (2,)),
+        rtol=1e-6,
+        inputs=(
+            *cases(file_parts, ((2, 3),), ((1, 1),), ((5, 9), 200_000), ((0, 0),)),
+            *cases(file_parts, ((3, 4), 500, (1, 9))),
+        ),
+        equivalents=(
+            Equivalent(
+                "Nothing is asked of height and width but their product.",
+                (
+                    "def file_rate(segments, height, width): → "
+                    "def file_rate(segments, width, height):",
+                ),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "payload-only",

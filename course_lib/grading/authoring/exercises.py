@@ -27,7 +27,7 @@ from course_lib.grading.authoring.questions import (
     Question,
     draw_inputs,
 )
-from course_lib.grading.authoring.review import Attempt, review
+from course_lib.grading.authoring.review import Attempt, refuse_narrow_cases, review
 from course_lib.grading.authoring.solutions import Solution, grade_id_of, role_of
 from course_lib.grading.authoring.stubs import student_cell
 
@@ -82,11 +82,13 @@ def make_exercise(solution: Solution, answers: dict[str, Any]) -> Exercise:
     """The public fixtures of all questions, reviewed.
 
     Raises:
-        AuthoringError: the solution does not pass, or a known mistake passes or is taken for
-            another one.
+        AuthoringError: the solution does not pass, a known mistake passes or is taken for another
+            one, or the inputs are too much alike.
     """
     try:
         made = [make_fixture(question, answers.get(question.id)) for question in solution.questions]
+        for question, fixture in zip(solution.questions, made, strict=True):
+            refuse_narrow_cases(question, fixture.cases)
         cells = _list_cells(solution)
     except AuthoringError as error:
         raise AuthoringError(f"{solution.path}: {error}") from error

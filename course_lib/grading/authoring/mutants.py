@@ -8,6 +8,7 @@ survivor: the inputs do not reach where it is wrong, or it is right and is decla
 
 import contextlib
 import io
+import re
 import signal
 import threading
 import warnings
@@ -26,6 +27,7 @@ from course_lib.grading.authoring.exercises import make_fixture
 from course_lib.grading.authoring.mutations import mutate
 from course_lib.grading.authoring.questions import PUBLIC_SEED, AuthoringError, Question
 from course_lib.grading.authoring.release import pick_solutions
+from course_lib.grading.authoring.review import sizes_of
 from course_lib.grading.authoring.solutions import (
     Solution,
     grade_id_of,
@@ -283,37 +285,24 @@ def _all_of(value: Any) -> Any:
     return value
 
 
-def sizes_of(value: Any) -> Any:
-    """What of frozen inputs are sizes: shapes, lengths and whole numbers."""
-    if isinstance(value, Tensor):
-        value = value.array
-    if isinstance(value, np.ndarray):
-        return value.shape
-    if isinstance(value, tuple):
-        return tuple(sizes_of(item) for item in value)
-    if isinstance(value, dict):
-        return tuple((name, sizes_of(item)) for name, item in value.items())
-    if isinstance(value, list):
-        return len(value)
-    return value if type(value) is int else None
-
-
 # ------------------------------------------------------------------ declared equivalent
 
 
 def _declared(question: Question, fates: Sequence[Fate]) -> MutantsOf:
-    declared = {change for one in question.equivalents for change in one.changes}
-    found = {mutant.change: mutant.fate for mutant in fates}
+    """The survivors that are declared, apart from those that are not; "…" stands for any text."""
     problems = []
-    for change in sorted(declared):
-        if change not in found:
-            problems.append(f"declared equivalent, but no mutant: {change}")
-        elif "survived" not in [mutant.fate for mutant in fates if mutant.change == change]:
-            problems.append(f"declared equivalent, but rejected ({found[change]}): {change}")
+    equivalent: set[str] = set()
+    for declared in (change for one in question.equivalents for change in one.changes):
+        pattern = re.compile(".*".join(re.escape(part) for part in declared.split("…")))
+        found = [mutant for mutant in fates if pattern.fullmatch(mutant.change)]
+        survived = {mutant.change for mutant in found if mutant.fate == "survived"}
+        if not found:
+            problems.append(f"declared equivalent, but no mutant: {declared}")
+        elif not survived:
+            problems.append(f"declared equivalent, but rejected ({found[0].fate}): {declared}")
+        equivalent |= survived
     settled = (
-        replace(mutant, fate="equivalent")
-        if mutant.fate == "survived" and mutant.change in declared
-        else mutant
+        replace(mutant, fate="equivalent") if mutant.change in equivalent else mutant
         for mutant in fates
     )
     return MutantsOf(question.id, tuple(settled), tuple(problems))

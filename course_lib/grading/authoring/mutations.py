@@ -242,7 +242,8 @@ class _Mutator:
                 yield _fill("_ + 1", _=node)
         if saw.kind == "float" and not isinstance(node, ast.Constant):
             yield from (_fill(f"{cut}(_)", _=node) for cut in ("int", "np.float16"))
-        if any(isinstance(inner, ast.Name) for inner in ast.walk(node)):
+        names = [inner for inner in ast.walk(node) if isinstance(inner, ast.Name)]
+        if any(self._saw(name).kind not in ("", "module") for name in names):
             for value in saw.values[:_MOST_VALUES]:
                 yield ast.parse(repr(value), mode="eval").body
 

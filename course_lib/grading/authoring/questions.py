@@ -98,6 +98,7 @@ class Question:
             "gradient_of goes with kind gradient": (
                 bool(self.gradient_of) == (self.kind == "gradient")
             ),
+            "untrained goes with kind function": not self.untrained or self.kind == "function",
             "options go with kind choice": bool(self.options) == (self.kind == "choice"),
             f"got {len(names)} known mistakes, expected at least {fewest}": len(names) >= fewest,
             "two known mistakes have one name": len(set(names)) == len(names),
@@ -136,9 +137,19 @@ def load_questions(path: Path) -> tuple[Question, ...]:
 
 
 def draw_inputs(question: Question, seed: str) -> list[dict[str, Any]]:
-    """The inputs of all cases. The same seed gives the same inputs; another gives others."""
+    """The inputs of all cases. The same seed gives the same inputs; another gives others.
+
+    Raises:
+        AuthoringError: a draw raises.
+    """
     cases = []
     for index, draw in enumerate(question.inputs):
         number = int(digest(f"{seed}/{question.id}/{index}".encode())[:32], 16)
-        cases.append(draw(np.random.default_rng(number)))
+        try:
+            cases.append(draw(np.random.default_rng(number)))
+        except Exception as error:
+            raise AuthoringError(
+                f"{question.id}: the inputs of its case {index + 1} cannot be drawn: "
+                f"{type(error).__name__}: {error}"
+            ) from error
     return cases
