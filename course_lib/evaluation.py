@@ -43,7 +43,14 @@ from course_lib.metrics import (
 )
 from course_lib.paths import data_dir
 from course_lib.ranges import whole
-from course_lib.results import PICTURES, add_point, load_results, place_of, points_of
+from course_lib.results import (
+    PICTURES,
+    add_point,
+    load_results,
+    only_one_at,
+    place_of,
+    points_of,
+)
 
 OUR_OWN = "local-"  # begins the names of reference curves that no paper reports, but Pillow gives
 KODAK = tuple(f"kodim{number:02}" for number in range(1, 25))
@@ -111,8 +118,8 @@ class Curve:
             )
         fronts = [curve.front(metric) for curve in (anchor, self)]
         if min(len(bpp) for bpp, _ in fronts) < 2:
-            few = [curve for curve in (anchor, self) if len(curve.front(metric)[0]) < 2]
-            return Comparison(None, f"too few points of {' and '.join(c.name for c in few)}")
+            few = [c.name for c in (anchor, self) if len(c.front(metric)[0]) < 2]
+            return Comparison(None, f"too few points of {' and '.join(dict.fromkeys(few))}")
         lows, highs = zip(*((values[0], values[-1]) for _, values in fronts), strict=True)
         overlap, shorter = min(highs) - max(lows), min(np.subtract(highs, lows))
         if overlap <= 0:
@@ -178,7 +185,8 @@ def evaluate(
     pictures = [read_image(path) for path in images]
     codecs = {quality: load_codec(name, quality=quality) for quality in qualities}
     settings = _settings(name, images, pictures, workers)
-    points = points_of(out, settings)
+    with only_one_at(out):  # find out now, not after a quality, whether it can be written
+        points = points_of(out, settings)
     missing = [
         quality
         for quality, codec in codecs.items()

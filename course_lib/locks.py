@@ -42,8 +42,8 @@ def _acquire(path: Path, wait_seconds: float) -> IO:
             file = open(path, "ab")  # noqa: SIM115 (closed by whoever asked)
         except OSError as error:
             raise CourseError(
-                f"Cannot write {path}: {error.strerror}. Choose another place, or free space "
-                "there and allow writing."
+                f"Cannot write into {path.parent}: {error.strerror}. Choose another place, or free "
+                "space there and allow writing."
             ) from error
         if _try_lock(file) and _is_still_there(file, path):
             return file

@@ -19,6 +19,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from course_lib.errors import CourseWarning, InputError
@@ -109,13 +110,24 @@ def add_point(out: Path, settings: Mapping, point: Mapping) -> None:
         CourseError: the place cannot be written.
         InputError: there is a file in the way that does not hold results.
     """
-    short = hashlib.sha256(out.name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    with locked(out.with_name(f".{short}.lock"), _WAIT):
+    with only_one_at(out):
         if out.exists():
             _make_room(out, settings)
         points = points_of(out, settings)
         points[point["quality"]] = point
         _write(place_of(out, settings), settings, points)
+
+
+@contextmanager
+def only_one_at(out: Path) -> Iterator[None]:
+    """Work on the results of that name, alone: for as long as it takes to write them.
+
+    Raises:
+        CourseError: the place cannot be written, or another process does not let go of it.
+    """
+    short = hashlib.sha256(os.fsencode(out.name)).hexdigest()[:8]
+    with locked(out.with_name(f".{short}.lock"), _WAIT):
+        yield
 
 
 def _make_room(out: Path, settings: Mapping) -> None:

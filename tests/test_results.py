@@ -236,7 +236,7 @@ def test_a_file_that_holds_no_results_is_not_replaced(tmp_path):
     out = file(tmp_path, "my notes")
     with pytest.raises(InputError, match="not a file of results"):
         add_point(out, SETTINGS, POINT)
-    assert out.read_text() == "my notes"
+    assert out.read_text() == "my notes" and os.listdir(tmp_path) == ["mine.json"]
 
 
 def test_a_lock_dies_with_its_holder_and_is_not_waited_for_forever(tmp_path):
@@ -252,7 +252,7 @@ def test_a_lock_dies_with_its_holder_and_is_not_waited_for_forever(tmp_path):
     with locked(path):
         assert path.exists()
     assert not path.exists()
-    with pytest.raises(CourseError, match="Cannot write"), locked(file(tmp_path, "") / "lock"):
+    with pytest.raises(CourseError, match="Cannot write into"), locked(file(tmp_path, "") / "lock"):
         pass
 
 
@@ -348,6 +348,14 @@ def test_a_name_as_long_as_they_come_is_written(tmp_path):
     add_point(out, SETTINGS, POINT)
     add_point(out, SETTINGS | {"sha256_of_pixels": "1" * 64}, POINT)
     assert len(list(tmp_path.glob("n*.json"))) == 2 and out.exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(
+    sets, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("course_lib.evaluation.measure", lambda *_: pytest.fail("measured"))
+    with pytest.raises(CourseError, match="Cannot write into"):
+        evaluate("jpeg", [5], [sets[0] / "a.png"], file(tmp_path, "") / "r.json")
 
 
 def test_kodak_is_known_by_its_pixels():
