@@ -80,6 +80,15 @@ def _from_environment(name: str, least: int) -> int:
     return whole(least=least, most=MAX_PROCESSES).read(name, os.environ.get(name, ""))
 
 
+def all_have(value: str) -> bool:
+    """Whether every process has the same value; each has to ask."""
+    if num_processes() == 1:
+        return True
+    values = [""] * num_processes()
+    dist.all_gather_object(values, value)
+    return len({*values}) == 1
+
+
 def is_first_process() -> bool:
     """Whether this process is the one that writes and reports."""
     return rank() == 0

@@ -31,6 +31,7 @@ from course_lib.codecs import (
 from course_lib.coding.container import read_header
 from course_lib.errors import InputError
 from course_lib.evaluation import (
+    Comparison,
     Curve,
     load_results,
     measured_curve,
@@ -354,13 +355,13 @@ def bd_table(curves: Mapping[str, Curve], anchor: Curve | Mapping[str, Curve]) -
 
     ``curves`` are the rows, by label: how many bits each needs more (+) or less (-) than the anchor
     at equal PSNR or MS-SSIM. ``anchor`` is one for all rows, or one for each, by the same labels.
-    "–" where two curves do not overlap.
+    "–" where two curves do not overlap; an overlap that is tiny is told.
     """
     rows = []
     for label, row in curves.items():
         against = anchor if isinstance(anchor, Curve) else anchor[label]
-        rates = (row.bd_rate(against, metric) for metric in ("psnr", "ms-ssim"))
-        rows.append([label, *("–" if rate is None else f"{rate:+.0f} %" for rate in rates)])
+        compared = (row.compare(against, metric) for metric in ("psnr", "ms-ssim"))
+        rows.append([label, *map(_percent, compared)])
     return _table(["bits at equal", "PSNR", "MS-SSIM"], rows)
 
 
@@ -377,6 +378,12 @@ def estimate_table(files: Mapping[str, tuple[float, int, int]]) -> str:
         sizes = [f"{estimate:,.1f}", f"{payload:,}", f"{header_bytes:,}", f"{num_bytes:,}"]
         rows.append([label, *sizes, f"{payload / estimate - 1:+.2%}" if estimate else "–"])
     return _table(["bytes", "estimated", "coded", "header", "file", "coded - estimated"], rows)
+
+
+def _percent(compared: Comparison) -> str:
+    if compared.rate is None:
+        return "–"
+    return f"{compared.rate:+.0f} %" + (f" ({compared.note})" if compared.note else "")
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

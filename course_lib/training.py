@@ -28,6 +28,7 @@ from course_lib.crops import check_sizes, random_crops
 from course_lib.device import autocast_dtype, pick_device
 from course_lib.distributed import (
     MAX_PROCESSES,
+    all_have,
     is_first_process,
     num_processes,
     rank,
@@ -148,10 +149,16 @@ def train(
     device = torch.device(device or pick_device())
     check_pictures(images, valid_images, config.patch_size)
     settings = (settings or {}) | {PICTURES: sha256_of_pictures(images)}
+    if not all_have(settings[PICTURES]):
+        raise InputError(
+            "The processes see different pictures. Give all of them the same, in the same order."
+        )
+    validated_on = sha256_of_pictures(valid_images)[:16] if valid_images else None
     images = [image.to(device) for image in images]
     valid_images = [image.to(device) for image in valid_images]
     with only_one_in(folder) if is_first_process() else nullcontext():
         run = _Run(Path(folder), model, players, config, crops or random_crops, settings, device)
+        run.sittings[0]["validated_on"] = validated_on  # the log goes on, if these change
         run.resume()
         if is_first_process():
             run.begin(sorted(valid_images, key=lambda image: min(image.shape[1:]))[:1])

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import time
 
 import numpy as np
@@ -23,6 +24,7 @@ from course_lib.evaluation import (
     sha256_of_pixels,
 )
 from course_lib.images import image_set, photograph, write_image
+from course_lib.lecture import bd_table
 from course_lib.locks import Busy, locked
 from course_lib.results import add_point, load_results, place_of, points_of
 
@@ -436,6 +438,12 @@ def test_an_overlap_that_is_tiny_is_told():
     assert curve([1, 9], [58, 98]).compare(wide, "psnr").note == (
         "over 2 dB only, 5 % of the shorter curve"
     )
+
+
+def test_tables_of_lectures_tell_of_tiny_overlaps_too():
+    far = curve([1, 9], [35.5, 45], "far")
+    _, _, row = bd_table({"far": far}, LINE).splitlines()
+    assert re.search(r"-\d+ % \(over 0\.5 dB only, 8 % of the shorter curve\) \| +– \|$", row)
 
 
 def plotted(tmp_path, capsys, *points, metric="psnr", **more):

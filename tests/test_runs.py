@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training import SETTINGS, Stopped, objective, run, stopping_at, tiny_model, weights
+from test_training import SETTINGS, Stopped, alone, objective, run, stopping_at, tiny_model, weights
 
 from course_lib import recipes, runs
 from course_lib.cli import main
@@ -106,6 +106,16 @@ def test_other_pictures_under_the_same_path_are_refused(change, course):
     status, (line,) = course(steps=2)
     assert status == 1 and "run holds a run with other settings: its pictures had other" in line
     assert len(read_log("run")) == 1
+
+
+def test_a_run_remembers_on_which_pictures_it_was_validated(tmp_path, images):
+    others = [images[0].flip(2).contiguous()]
+    config = {steps: TrainingConfig(steps=steps, **SETTINGS) for steps in (1, 2, 3)}
+    for steps, valid in ((1, images), (2, others), (3, others)):
+        train(tiny_model(), alone(), images, config[steps], tmp_path, valid_images=valid)
+    sittings = runs.read_sittings(tmp_path)
+    names = [sitting["validated_on"] for sitting in sittings]
+    assert names == [sha256_of_pictures(valid)[:16] for valid in (images, others, others)]
 
 
 # ------------------------------------------------------------------------------ whose folder
