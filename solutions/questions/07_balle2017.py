@@ -48,7 +48,7 @@ def responses(name, batch, channels, height, width, strength=2):
 def all_responses(name):
     return cases(
         responses,
-        (name, (2, 3), (2, 3), (2, 3), (4, 5)),
+        (name, (3, 4), (2, 3), (2, 2), (3, 4)),
         (name, (1, 1), (4, 5), (3, 4), (1, 2)),
         (name, (2, 2), (1, 1), (1, 1), (2, 3), 0.01),
         (name, (1, 1), (2, 3), (1, 2), (3, 4), 1000),
