@@ -1,8 +1,9 @@
-"""Answers to the exercises as a sceptical student tries them: wrong ones, and right ones in disguise.
+"""Answers to the exercises as a sceptical student tries them: wrong ones, and right in disguise.
 
 Each is the source of an expression, or of statements that define ``answer``. `np`, `torch`, `nn`,
 `F` and `math` are there, and `right`, the course's own answer.
 """
+# ruff: noqa: E501 (an answer stands on a line, as students write it)
 
 WRONG = {
     "cut-patches": [

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sample_exercise
 import torch
 from sample_exercise import NAME, SPECS, write_sample
 
@@ -298,6 +299,16 @@ def test_release_refuses_tensors_of_tensors_without_gradients_unless_it_is_told_
 def test_inputs_that_cannot_be_drawn_are_named(tmp_path):
     said = released(tmp_path, "normal(rng, 5)", "normal(rng, 1 // 0)")
     assert "slope: the inputs of its case 1 cannot be drawn: ZeroDivisionError" in said
+
+
+def test_a_solution_that_gives_another_result_when_called_again_is_refused(tmp_path):
+    kept = "def scale(x, factor, kept=[1]):\n    ### BEGIN SOLUTION: s\n    kept[0] += 1"
+    cells = sample_exercise.cells()
+    [cell] = [cell for cell in cells if cell.id == "scale"]
+    cell.source = f"{kept}\n    return x * kept[0]\n    ### END SOLUTION"
+    write_sample(tmp_path, cells)
+    with pytest.raises(AuthoringError, match="scale: a second call of its solution gives another"):
+        release(tmp_path)
 
 
 # --------------------------------------------------------------------- the course

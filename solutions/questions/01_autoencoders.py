@@ -562,6 +562,11 @@ QUESTIONS = (
                 autoencoder(lambda self, x: self.decoder(torch.relu(self.encoder(x)))),
                 "That is a ReLU; this exercise asks for the sigmoid.",
             ),
+            no_gradient(
+                autoencoder(lambda self, x: self.decoder(torch.sigmoid(self.encoder(x)).detach())),
+                "The values are right, but the encoder does not learn: .detach(), .item(), .data, "
+                "torch.no_grad() or torch.tensor(…) cuts it off from the loss.",
+            ),
             KnownMistake(
                 "one-layer",
                 OneLayer,

@@ -5,7 +5,7 @@ from typing import Any
 
 from course_lib.grading.asking.differences import difference
 from course_lib.grading.asking.fixtures import Case, Fixture, Mistake
-from course_lib.grading.asking.outcomes import Outcome, UnsuitableAnswer, run_cases
+from course_lib.grading.asking.outcomes import TRAINING, Outcome, UnsuitableAnswer, run_cases
 from course_lib.grading.asking.seals import seal_choice, seal_value
 from course_lib.grading.asking.values import describe, freeze
 
@@ -82,6 +82,10 @@ def find_problem(fixture: Fixture, case: Case, outcome: Outcome) -> str | None:
     found = difference(outcome.output, expected.output, fixture.rtol, fixture.atol)
     if found:
         return found
+    if outcome.unsteady and outcome.unsteady != expected.unsteady:
+        if outcome.unsteady == TRAINING:
+            return "the result is right after eval(), but it is another after train()"
+        return "the result is right, but a second call with the same inputs gives another"
     for name, gradient in expected.gradients.items():
         got = outcome.gradients.get(name)
         if got is None and gradient is not None:
@@ -112,6 +116,6 @@ def _find_mistake(fixture: Fixture, outcomes: list[Outcome]) -> Mistake:
 def _is_same(fixture: Fixture, outcome: Outcome, other: Outcome) -> bool:
     if outcome.error or other.error:
         return outcome.error == other.error
-    got = (outcome.output, outcome.gradients, outcome.changed)
-    expected = (other.output, other.gradients, other.changed)
+    got = (outcome.output, outcome.gradients, outcome.changed, outcome.unsteady)
+    expected = (other.output, other.gradients, other.changed, other.unsteady)
     return difference(got, expected, fixture.rtol, fixture.atol) is None

@@ -18,7 +18,7 @@ from course_lib.grading.asking.fixtures import (
     pack_fixture,
     without_defaults,
 )
-from course_lib.grading.asking.outcomes import UnsuitableAnswer, run_cases
+from course_lib.grading.asking.outcomes import SECOND_CALL, UnsuitableAnswer, run_cases
 from course_lib.grading.asking.seals import seal_choice, seal_value
 from course_lib.grading.asking.values import freeze
 from course_lib.grading.authoring.questions import (
@@ -69,6 +69,11 @@ def make_cases(question: Question, reference: Any, seed: str = PUBLIC_SEED) -> t
     outcomes, error = run_cases(question.kind, reference, inputs, question.gradient_of)
     if error:
         raise AuthoringError(f"{question.id}: its solution raises {outcomes[-1].error}")
+    if any(outcome.unsteady == SECOND_CALL for outcome in outcomes):
+        raise AuthoringError(
+            f"{question.id}: a second call of its solution gives another result. What is random is "
+            "an input of the answer, and nothing is kept between calls."
+        )
     return tuple(Case(*pair) for pair in zip(inputs, outcomes, strict=True))
 
 

@@ -55,12 +55,15 @@ class Equivalent:
 class Question:
     """One question of an exercise.
 
+    Whatever is called is called twice, must give the same again, and leave its inputs alone.
+
     Kinds:
         function: is called with the inputs, its result is compared.
         gradient: likewise, and so are the gradients of Σ wᵢ·outputᵢ, with weights w from 0.5 to
             1.5, with respect to the inputs in ``gradient_of``.
         module: a ``torch.nn.Module`` class; it is built with ``config``, given ``weights`` (its
-            state dict), put in evaluation mode and called with the other inputs.
+            state dict), put in evaluation mode and called with the other inputs; then in training
+            mode, and the gradients are compared, of its weights and of inputs in ``gradient_of``.
         value: a number, right when it rounds to the expected one at ``decimals`` decimals.
         choice: one of ``options``, or a set of several.
         written: a text, marked by hand.
@@ -95,8 +98,8 @@ class Question:
             "a function, gradient or module needs inputs, and nothing else has them": (
                 bool(self.inputs) == self.is_called
             ),
-            "gradient_of goes with kind gradient": (
-                bool(self.gradient_of) == (self.kind == "gradient")
+            "gradient_of goes with kind gradient, or with a module": (
+                bool(self.gradient_of) == (self.kind == "gradient") or self.kind == "module"
             ),
             "untrained goes with kind function": not self.untrained or self.kind == "function",
             "options go with kind choice": bool(self.options) == (self.kind == "choice"),

@@ -36,6 +36,7 @@ def read_answer(reply: dict[str, Any], arrays: list) -> Answer:
                 gradients=_expect(dict, _unpack(packed["gradients"], arrays)),
                 changed=_read_names(unpack(packed["changed"], arrays)),
                 error=as_told(_expect(str, packed["error"])),
+                unsteady=_expect(str, packed["unsteady"])[:20],
             )
             for packed in reply["outcomes"]
         ]
