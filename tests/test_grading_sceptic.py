@@ -90,7 +90,7 @@ def test_every_question_that_is_called_has_wrong_and_right_answers(asked):
 STATEFUL = {
     "keeps a sum": (
         "scale",
-        "def answer(x, factor, kept=[]):\n    kept.append(1)\n    return x * factor * (len(kept) < 3)",
+        "def answer(x, factor, kept=[]):\n    kept += [1]\n    return x * factor * (len(kept) < 3)",
         "a second call with the same inputs gives another",
     ),
     "remembers by size": (
