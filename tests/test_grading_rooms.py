@@ -17,7 +17,14 @@ LEANS_ON = {  # besides itself
     "classroom": {"asking", "authoring", "sandbox"},
     "reports": {"sandbox", "classroom"},
 }
-INSIDE = {"zygote", "student_process", "wire"}  # beside students' code
+INSIDE = {  # around students' code, and beside it
+    "zygote",
+    "supervisor",
+    "confinement",
+    "syscalls",
+    "student_process",
+    "wire",
+}
 OF_THE_COURSE = {  # what each may import besides
     "asking": {"errors", "paths"},
     "authoring": {"errors", "paths", "outputs"},

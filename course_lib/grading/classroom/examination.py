@@ -3,14 +3,18 @@
 A question is put twice, in sessions of their own: with the public cases, whose outcomes feed the
 feedback, and then with hidden cases, of which nothing but passed or not comes out. Hidden inputs
 are drawn from a secret, the submission and the question, so that an appeal reproduces them.
-Whatever does not pass is tried once more, alone in a fresh session, and then without the cells that
+
+Each time one reply counts, and which one is decided without looking whether it is right: otherwise
+code that notices how often it was asked could try one answer after the other. The first reply
+counts if it is an answer. A question is put again when its process ended, when it raised, or when
+the answer to another one had changed Python's libraries before; in the end without the cells that
 answer other questions, so that no question suffers from another one's answer.
 """
 
 import hmac
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 from course_lib.grading.asking.fixtures import Case
 from course_lib.grading.asking.outcomes import run_cases
@@ -21,12 +25,42 @@ from course_lib.grading.classroom.marking import Reply, by_hand, mark_hidden, ma
 from course_lib.grading.classroom.results import Graded, QuestionResult
 from course_lib.grading.classroom.scripts import Script, Step, place_of
 from course_lib.grading.sandbox.replies import Answer, as_told
-from course_lib.grading.sandbox.sessions import Ended, InfrastructureError, Sandbox, Session
+from course_lib.grading.sandbox.sessions import (
+    LATE,
+    Ended,
+    InfrastructureError,
+    Sandbox,
+    Session,
+)
 
 MAX_CELL_ERRORS = 50  # that are told
 
 _Mark = Callable[[str, Reply], QuestionResult]  # of a question's id and the reply to it
 _Note = Callable[[Step, str], None]  # of a step that raised, and the error
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """A reply, and how it came about."""
+
+    reply: Reply
+    is_first: bool = True  # no other question was put before it in its session
+    is_spoiled: bool = False  # another question's answer has changed Python's libraries
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is an answer, right or wrong, and the question's own."""
+        return not self.is_spoiled and isinstance(self.reply, Answer) and not _raised(self.reply)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether putting the question again would change nothing."""
+        is_late = isinstance(self.reply, Ended) and self.reply.verdict == "TIMEOUT"
+        return self.counts or (is_late and self.is_first and not self.reply.was_busy)
+
+
+def _raised(answer: Answer) -> bool:
+    return bool(answer.error) or any(outcome.error for outcome in answer.outcomes or ())
 
 
 class Examination:
@@ -43,9 +77,12 @@ class Examination:
         self._fixtures = {fixture.id: fixture for fixture in key.exercise.fixtures}
         self._ended: dict[int, Ended] = {}  # cells that ended their session, by place in the script
         self._cell_errors: dict[str, str] = {}
+        self._had_chance: set[int] = set()  # cells that took too long on a busy machine
+        self._given_works = False  # by itself
         self._deadline = 0.0
 
     def run(self) -> Graded:
+        self._deadline = time.monotonic() + self._sandbox.limits.submission_seconds
         asked = [step.question for step in self._script.steps if step.kind == "ask"]
         public = {name: self._fixtures[name].cases for name in asked}
         results = self._put(public, self._mark_public, self._note_error)
@@ -78,91 +115,122 @@ class Examination:
         mark: _Mark,
         note_error: _Note = lambda *_: None,
     ) -> dict[str, QuestionResult]:
-        """Put questions, all in one session, and again alone those that did not pass."""
-        self._deadline = time.monotonic() + self._sandbox.limits.submission_seconds
-        replies = self._collect(cases, note_error)
-        results = {name: self._mark(mark, name, reply) for name, reply in replies.items()}
-        for name, reply in replies.items():
-            is_missing = isinstance(reply, Answer) and reply.is_missing
-            if results[name].verdict != "PASS" and not is_missing and len(cases) > 1:
-                alone = {name: cases[name]}
-                again = self._collect(alone)
-                results[name] = self._mark(mark, name, again[name])
-                if results[name].verdict not in ("PASS", "TIMEOUT"):
-                    again = self._collect(alone, with_others=False)
-                    found = self._mark(mark, name, again[name])
-                    results[name] = found if found.verdict == "PASS" else results[name]
-        return results
+        """Put questions, all in one session, and again those to which no answer came."""
+        heard = self._collect(cases, note_error)
+        return {
+            name: self._mark(mark, name, self._settle(name, cases[name], first))
+            for name, first in heard.items()
+        }
+
+    def _settle(self, name: str, cases: Sequence[Case], heard: _Heard) -> Reply:
+        """The reply that counts."""
+        asked = {name: cases}
+        has_ended = isinstance(heard.reply, Ended)
+        if has_ended and not heard.is_final:
+            heard = self._collect(asked, alone=True)[name]
+        if heard.is_final:
+            return heard.reply
+        by_itself = self._collect(asked, with_others=False, alone=has_ended)[name]
+        return by_itself.reply if by_itself.counts else heard.reply
 
     def _collect(
         self,
         cases: dict[str, Sequence[Case]],
         note_error: _Note = lambda *_: None,
         with_others: bool = True,
-    ) -> dict[str, Reply]:
+        alone: bool = False,
+    ) -> dict[str, _Heard]:
         """The replies to questions. When code ends a session, another one goes on without it.
 
         Args:
             with_others: run the cells too that answer other questions. Without them, a cell that
                 ended a session gets another chance.
+            alone: with no other session beside.
         """
         without = self._ended
         if not with_others:
             without = {at: found for at, found in without.items() if found.verdict == "TIMEOUT"}
-        replies: dict[str, Reply] = {}
-        while len(replies) < len(cases):
-            with self._sandbox.session() as session:
-                if not self._go_on(session, cases, replies, without, with_others, note_error):
-                    late = Ended("TIMEOUT", "the notebook as a whole took too long")
-                    return dict.fromkeys(cases, late) | replies
-        return replies
+        heard: dict[str, _Heard] = {}
+        while len(heard) < len(cases):
+            if time.monotonic() > self._deadline:
+                return dict.fromkeys(cases, _Heard(Ended("TIMEOUT", LATE))) | heard
+            num_chances = len(self._had_chance)
+            with self._open(alone) as session:
+                steps = self._list_steps(cases, with_others)
+                given_works = self._go_on(session, steps, cases, heard, without, note_error)
+            if not given_works:
+                self._check_given()
+            alone = alone or len(self._had_chance) > num_chances
+        return heard
+
+    def _open(self, alone: bool) -> Session:
+        began = time.monotonic()
+        session = self._sandbox.session(alone)
+        self._deadline += time.monotonic() - began  # it had to wait, and has used nothing
+        session.until = self._deadline
+        return session
+
+    def _list_steps(self, cases: Collection[str], with_others: bool) -> list[tuple[int, Step]]:
+        """The steps to take, with their places in the script."""
+        return [
+            (index, step)
+            for index, step in enumerate(self._script.steps)
+            if step.question in cases or (step.kind == "run" and (with_others or not step.question))
+        ]
 
     def _go_on(
         self,
         session: Session,
+        steps: Sequence[tuple[int, Step]],
         cases: dict[str, Sequence[Case]],
-        replies: dict[str, Reply],
+        heard: dict[str, _Heard],
         without: dict[int, Ended],
-        with_others: bool,
         note_error: _Note,
     ) -> bool:
-        """Go through the script in one session, to the end of either; False when time is up.
+        """Take steps in one session, until its end or theirs; False if a given cell failed.
 
         A cell is blamed only for what it does before any question: afterwards, an answer that was
         called may be behind it.
         """
-        is_asked = False
-        for index, step in enumerate(self._script.steps):
-            if len(replies) == len(cases):
+        is_asked, given_works = False, True
+        spoilers: set[str] = set()  # questions whose answers have changed Python's libraries
+        for index, step in steps:
+            if len(heard) == len(cases):
                 break
-            if time.monotonic() > self._deadline:
-                return False
-            if step.kind == "ask":
-                if step.question not in cases or step.question in replies:
-                    continue
+            if step.kind == "ask" and step.question not in heard:
+                reply = self._ask(session, step, cases)
+                heard[step.question] = _Heard(reply, not is_asked, bool(spoilers - {step.question}))
                 is_asked = True
-                try:
-                    replies[step.question] = self._ask(session, step, cases)
-                except Ended as ended:
-                    replies[step.question] = ended
+                if isinstance(reply, Ended):
                     break
-            elif index not in without and (
-                with_others or not step.question or step.question in cases
-            ):
+            elif step.kind == "run" and index not in without:
                 try:
                     error = session.run(step.source, step.place)
                 except Ended as ended:
-                    if is_asked:
-                        break
-                    without[index] = ended
-                    error = f"{ended.verdict}: {ended}; the rest ran without it"
+                    if not is_asked:
+                        self._blame(index, ended, without, note_error)
+                        given_works = given_works and not step.given
+                    break
                 if error:
                     note_error(step, error)
-                    if step.given:
-                        self._check_given()
-                if index in without:
-                    break
-        return True
+                    given_works = given_works and not step.given
+            if not session.is_intact and not spoilers:
+                spoilers = {step.question}
+        return given_works
+
+    def _blame(
+        self, index: int, ended: Ended, without: dict[int, Ended], note_error: _Note
+    ) -> None:
+        """Leave a cell out from now on that has ended its session.
+
+        One that took too long on a busy machine gets another chance.
+        """
+        if ended.was_busy and index not in self._had_chance:
+            self._had_chance.add(index)
+            return
+        without[index] = ended
+        step = self._script.steps[index]
+        note_error(step, f"{ended.verdict}: {ended}; the rest ran without it")
 
     def _check_given(self) -> None:
         """Run the course's cells that come before all answers, where no answer can spoil them.
@@ -170,7 +238,9 @@ class Examination:
         Raises:
             InfrastructureError: they fail by themselves.
         """
-        with self._sandbox.session() as session:
+        if self._given_works:
+            return
+        with self._open(alone=False) as session:
             for cell in self._key.exercise.cells:
                 if cell.role == "answer":
                     break
@@ -182,11 +252,15 @@ class Examination:
                         error = str(ended)
                     if error:
                         raise InfrastructureError(f"It is not the answers' fault: {place}: {error}")
+        self._given_works = True
 
-    def _ask(self, session: Session, step: Step, cases: dict[str, Sequence[Case]]) -> Answer:
+    def _ask(self, session: Session, step: Step, cases: dict[str, Sequence[Case]]) -> Reply:
         fixture = self._fixtures[step.question]
         inputs = [case.inputs for case in cases[step.question]]
-        return session.ask(step.source, step.place, fixture.kind, inputs, fixture.gradient_of)
+        try:
+            return session.ask(step.source, step.place, fixture.kind, inputs, fixture.gradient_of)
+        except Ended as ended:
+            return ended
 
     def _note_error(self, step: Step, error: str) -> None:
         if len(self._cell_errors) < MAX_CELL_ERRORS:

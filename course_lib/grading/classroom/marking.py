@@ -19,6 +19,7 @@ Reply = Answer | Ended
 
 _MEMORY_ERRORS = ("MemoryError", "can't allocate memory", "Cannot allocate memory")
 _NO_MEMORY = "it used too much memory"
+_WITHOUT_WORDS = "it raised an error that says nothing"
 _FITTED = "it is right for the public cases, but not for all of the hidden ones"
 _FITTED_HINT = (
     "Hidden cases have other sizes and numbers, all within what the text says. Look for what holds "
@@ -50,10 +51,11 @@ def mark_public(fixture: Fixture, reply: Reply, ended: Ended | None = None) -> Q
     outcomes = reply.outcomes or []
     if any(_is_memory_error(outcome.error) for outcome in outcomes):
         return replace(result, verdict="LIMIT", message=_NO_MEMORY)
-    return replace(
-        _with_judgement(result, judge_outcomes(fixture, outcomes)),
-        public_cases=_passed(fixture, fixture.cases, outcomes),
-    )
+    passed = _passed(fixture, fixture.cases, outcomes)
+    judgement = judge_outcomes(fixture, outcomes)
+    if judgement.passed and not all(passed):
+        judgement = Judgement(False, _WITHOUT_WORDS)
+    return replace(_with_judgement(result, judgement), public_cases=passed)
 
 
 def mark_hidden(fixture: Fixture, cases: Sequence[Case], reply: Reply) -> QuestionResult:
@@ -86,7 +88,7 @@ def _with_judgement(result: QuestionResult, judgement: Judgement) -> QuestionRes
         return replace(result, verdict="PASS", earned=result.points)
     return replace(
         result,
-        message=judgement.message,
+        message=judgement.message or _WITHOUT_WORDS,
         called_with=judgement.called_with,
         hint=judgement.hint,
         mistake=judgement.mistake,
@@ -96,7 +98,13 @@ def _with_judgement(result: QuestionResult, judgement: Judgement) -> QuestionRes
 def _passed(
     fixture: Fixture, cases: Sequence[Case], outcomes: Sequence[Outcome]
 ) -> tuple[bool, ...]:
-    """Which cases passed; those that did not come to run, because one before raised, did not."""
+    """Which cases passed: those with one outcome each, in which there is no problem at all.
+
+    Those that did not come to run, because one before raised, did not; with more outcomes than
+    cases, none did.
+    """
+    if len(outcomes) > len(cases):
+        return (False,) * len(cases)
     found = [
         find_problem(fixture, case, outcome) is None
         for case, outcome in zip(cases, outcomes, strict=False)

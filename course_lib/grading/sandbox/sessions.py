@@ -3,19 +3,24 @@
 A `Sandbox` is one such process, warm with torch; a `Session` is one run in it, in fresh namespaces:
 no network, no files but Python's and the course's, nothing to write to but an empty folder, limits
 on time, memory, processes and results. See docs/instructors_guide.md for what it asks of a machine.
+
+Limits on time are on what a session uses: the computing of all its processes together, or its
+sleep, but not the wait for a processor that others have. So a busy machine costs nobody points.
 """
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +37,8 @@ from course_lib.grading.sandbox.bubblewrap import (
     list_variables,
     site_packages,
 )
+from course_lib.grading.sandbox.groups import MemoryGroup, find_place
+from course_lib.grading.sandbox.limits import Limits, Turns
 from course_lib.grading.sandbox.replies import UNREADABLE, Answer, as_told, read_answer
 from course_lib.grading.sandbox.wire import (
     Closed,
@@ -44,6 +51,12 @@ from course_lib.grading.sandbox.wire import (
 
 _START_SECONDS = 120  # of the zygote, on a slow disk
 _READY_SECONDS = 60  # of a session: forks, mounts; far more than it takes
+_BACKSTOP = 10  # times as long by the clock, whatever a session used
+_LAST_WORD_SECONDS = 0.5  # of a supervisor, once its session has closed the connection
+_CREDENTIALS = struct.Struct("3i")
+
+
+LATE = "the notebook as a whole took too long"
 
 
 class InfrastructureError(CourseError):
@@ -53,27 +66,15 @@ class InfrastructureError(CourseError):
 class Ended(CourseError):
     """A session that the student's code has ended, or that had to be ended because of it."""
 
-    def __init__(self, verdict: Literal["FAIL", "TIMEOUT", "CRASH", "LIMIT"], message: str):
+    def __init__(
+        self,
+        verdict: Literal["FAIL", "TIMEOUT", "CRASH", "LIMIT"],
+        message: str,
+        was_busy: bool = False,
+    ):
         super().__init__(message)
         self.verdict = verdict
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a session may use."""
-
-    cell_seconds: float = 60
-    question_seconds: float = 20
-    total_seconds: int = 300  # of computing, in one session
-    submission_seconds: float = 900  # for public cases, and again for hidden ones
-    memory_bytes: int = 2**31  # beyond what Python and torch take
-    disk_bytes: int = 2**26  # of files, which lie in memory
-    processes: int = 64  # threads among them
-
-    def __post_init__(self):
-        for name, value in asdict(self).items():
-            if not 0 < value < float("inf"):
-                raise SandboxError(f"Got {name} = {value}; expected more than 0.")
+        self.was_busy = was_busy  # the machine, so that more time might have helped
 
 
 class Sandbox:
@@ -99,6 +100,8 @@ class Sandbox:
         self.limits = limits or Limits()
         self.is_sandboxed = not unsafe
         check_platform(unsafe)
+        self._turns = Turns()
+        self._groups = None if unsafe else find_place()
         self._folder = tempfile.TemporaryDirectory(prefix="course-sandbox-")
         self._log = open(os.path.join(self._folder.name, "log"), "w+b")  # noqa: SIM115
         self._control, theirs = socket.socketpair()
@@ -108,6 +111,7 @@ class Sandbox:
             "limits": asdict(self.limits),
             "scratch": SCRATCH,
             "is_sandboxed": self.is_sandboxed,
+            "is_grouped": self._groups is not None,
         }
         path = json.dumps([*map(str, site_packages()), str(PACKAGE.parent)])
         python = [sys.executable, "-I", "-c", START, path, json.dumps(config)]
@@ -157,22 +161,27 @@ class Sandbox:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def session(self) -> "Session":
+    def session(self, alone: bool = False) -> "Session":
         """A new session, in which nothing has run yet.
+
+        Args:
+            alone: wait until no other session of this sandbox is open, and let none begin.
 
         Raises:
             InfrastructureError: it does not start.
         """
         ours, theirs = socket.socketpair()
         lifeline, its_end = socket.socketpair()
+        end_turn = self._turns.begin(alone)
+        session = Session(ours, lifeline, self.limits, self.is_sandboxed, end_turn)
         with theirs, its_end:
             try:
                 socket.send_fds(self._control, [b"!"], [theirs.fileno(), its_end.fileno()])
+                if self._groups is not None:
+                    session.join(_make_group(self._groups, self.limits))
             except OSError as error:
-                ours.close()
-                lifeline.close()
+                session.close()
                 raise InfrastructureError(f"The sandbox has ended. {self._last_words()}") from error
-        session = Session(ours, lifeline, self.limits)
         try:
             session.wait_until_ready()
         except FrameError as error:
@@ -214,19 +223,54 @@ class Sandbox:
         return f"No sandbox can be made here. It said: {said or 'nothing'}\n{advice(said)}"
 
 
+def _make_group(place: Path, limits: Limits) -> MemoryGroup:
+    return MemoryGroup(place, limits.memory_bytes + limits.disk_bytes)
+
+
 class Session:
     """One run of a student's code: cells, then or in between questions; a context manager."""
 
-    def __init__(self, connection: socket.socket, lifeline: socket.socket, limits: Limits):
+    def __init__(
+        self,
+        connection: socket.socket,
+        lifeline: socket.socket,
+        limits: Limits,
+        is_watched: bool,
+        end_turn: Callable[[], None],
+    ):
         self._connection = connection
         self._lifeline = lifeline
         self._limits = limits
+        self._is_watched = is_watched  # by a supervisor that measures what it uses
+        self._end_turn = end_turn
+        self._group: MemoryGroup | None = None
+        self._ended: dict[str, Any] | None = None
+        self._allowed = 0.0  # seconds, for the last request
+        self.is_intact = True  # no code has changed Python's libraries, as far as they tell
+        self.until = math.inf  # when it ends at the latest, on `time.monotonic`'s clock
 
     def __enter__(self) -> "Session":
         return self
 
     def __exit__(self, *_) -> None:
         self.close()
+
+    def join(self, group: MemoryGroup) -> None:
+        """Put all that will run in it into a control group.
+
+        Raises:
+            OSError: it cannot be done.
+        """
+        self._group = group
+        self._lifeline.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._lifeline.settimeout(_READY_SECONDS)
+        _, told, *_ = self._lifeline.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
+        self._lifeline.settimeout(None)
+        if not told:
+            raise OSError("nobody is there")
+        pid, *_ = _CREDENTIALS.unpack(told[0][2])
+        group.add(pid)
+        self._lifeline.sendall(b"!")
 
     def wait_until_ready(self) -> None:
         """Wait for its first frame, sent before any student's code runs."""
@@ -243,6 +287,7 @@ class Session:
             reply, _ = self._request(message, [], self._limits.cell_seconds)
         except TooLarge as error:
             raise Ended("LIMIT", str(error)) from error
+        self.is_intact = self.is_intact and reply.get("intact") is not False
         error = reply.get("error")
         return as_told(error) if isinstance(error, str) else ""
 
@@ -272,6 +317,7 @@ class Session:
             reply, arrays = self._request(request, arrays, self._limits.question_seconds)
         except TooLarge as error:
             raise InfrastructureError(f"The question's inputs are too large: {error}") from error
+        self.is_intact = self.is_intact and reply.get("intact") is not False
         try:
             return read_answer(reply, arrays)
         except UNREADABLE as error:
@@ -280,6 +326,9 @@ class Session:
 
     def close(self) -> dict[str, Any]:
         """End all that runs in it, and wait until nothing does; returns how it ended."""
+        if self._ended is not None:
+            return self._ended
+        self._ended = {}
         self._connection.close()
         with contextlib.suppress(OSError):
             self._lifeline.shutdown(socket.SHUT_WR)
@@ -290,16 +339,25 @@ class Session:
                 said += received
         self._lifeline.close()
         with contextlib.suppress(ValueError):
-            return json.loads(said)
-        return {}
+            self._ended = json.loads(said)
+        if self._group is not None:
+            if self._group.ran_out:
+                self._ended = {"memory": True}
+            self._group.remove()
+        self._end_turn()
+        return self._ended
 
     def _request(
         self, message: dict[str, Any], arrays: list, seconds: float
     ) -> tuple[dict[str, Any], list]:
         """The reply to a message; raises TooLarge, before it is sent, over the message alone."""
-        deadline = time.monotonic() + seconds
+        by_the_clock = seconds * (_BACKSTOP if self._is_watched else 1)
+        deadline = min(time.monotonic() + by_the_clock, self.until)
         number = secrets.token_hex(8)
         is_sent = False
+        self._allowed = seconds
+        with contextlib.suppress(OSError):  # the supervisor is gone; its session says why
+            self._lifeline.sendall(b"%g\n" % seconds)
         try:
             send_frame(self._connection, message | {"number": number}, arrays, deadline)
             is_sent = True
@@ -308,7 +366,9 @@ class Session:
                 reply, received = receive_frame(self._connection, deadline)  # that was no reply
         except TooLate as error:
             self.close()
-            raise Ended("TIMEOUT", f"it did not end within {seconds:g} s") from error
+            if deadline == self.until:
+                raise Ended("TIMEOUT", LATE) from error
+            raise _too_slow(seconds, self._is_watched) from error
         except TooLarge as error:
             self.close()
             if not is_sent:
@@ -326,16 +386,27 @@ class Session:
 
     def _why_it_ended(self) -> CourseError:
         with contextlib.suppress(OSError):  # whoever closed the connection may still run
-            self._lifeline.settimeout(0.5)
+            self._lifeline.settimeout(_LAST_WORD_SECONDS)
             self._lifeline.recv(1, socket.MSG_PEEK)
         ended = self.close()
+        if ended.get("machine"):
+            return InfrastructureError("The machine ran short of memory, by no fault of this one.")
         if ended.get("memory"):
             size = self._limits.memory_bytes / 2**30
             return Ended("LIMIT", f"it used more than {size:g} GiB of memory")
+        if "seconds" in ended:
+            return _too_slow(self._allowed, bool(ended.get("busy")))
+        if "computed" in ended:
+            total = self._limits.total_seconds
+            return Ended("TIMEOUT", f"the notebook computed for more than {total} s in one run")
         status = ended.get("status")
         if not isinstance(status, int):
             return Ended("CRASH", "it closed its connection to the grader")
         return Ended("CRASH", f"Python {_in_words(status)}")
+
+
+def _too_slow(seconds: float, was_busy: bool) -> Ended:
+    return Ended("TIMEOUT", f"it did not end within {seconds:g} s", was_busy)
 
 
 def _in_words(status: int) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import builtins
 import inspect
 import linecache
+import operator
 import socket
 import sys
 import types
@@ -52,9 +53,11 @@ def serve(connection: socket.socket) -> None:
     ``{"run": source, "place": …}`` runs a cell; the reply is ``{"error": text or None}``.
     ``{"ask": expression, "place", "kind", "gradient_of", "cases"}`` puts a question; the reply has
     ``outcomes``, or the ``value`` of a number or choice, or says ``unanswered`` or ``error``.
-    Each frame has a ``number``, which the reply repeats.
+    Each frame has a ``number``, which the reply repeats. ``"intact": False`` in a reply says that
+    students' code has put something else into Python's libraries.
     """
     namespace = _new_main()
+    libraries = _Libraries()
     send_frame(connection, READY)
     while True:
         try:
@@ -68,12 +71,43 @@ def serve(connection: socket.socket) -> None:
                 reply = _ask(message, unpack(message["cases"], arrays), namespace, replied)
         except MemoryError:
             reply, replied = {"limit": "memory"}, []
+        if not libraries.are_intact():
+            reply |= {"intact": False}
         number = {"number": message["number"]}
         try:
             send_frame(connection, reply | number, replied)
         except (TooLarge, ValueError, MemoryError) as error:  # ValueError: of integers
             reason = f"a result that is too large: {error}"
             send_frame(connection, {"limit": reason[:MAX_TEXT]} | number)
+
+
+class _Libraries:
+    """What the libraries hold that answers are made of, to see whether code has changed it.
+
+    Names that are added are no change, for modules are loaded as they are used; nor is what torch
+    itself puts in place of something when it loads more of itself.
+    """
+
+    _NAMES = ("builtins", "json", "math", "random", "struct", "numpy", "torch", "torch.nn")
+    _NAMES += ("torch.nn.functional", "torch.linalg", "torch.fft")
+
+    def __init__(self):
+        owners: list[Any] = [sys.modules[name] for name in self._NAMES if name in sys.modules]
+        owners += [m for name, m in sys.modules.items() if name.startswith("course_lib.grading.")]
+        if "torch" in sys.modules:
+            owners += [sys.modules["torch"].Tensor, sys.modules["torch"].nn.Module]
+        self._kept = [(vars(one), [*vars(one)], [*vars(one).values()]) for one in owners]
+
+    def are_intact(self) -> bool:
+        return all(
+            all(map(operator.is_, map(found.get, names), values))
+            or all(map(self._is_kept, map(found.get, names), values))
+            for found, names, values in self._kept
+        )
+
+    @staticmethod
+    def _is_kept(now: Any, before: Any) -> bool:
+        return now is before or f"{getattr(now, '__module__', '')}.".startswith("torch.")
 
 
 def _new_main() -> dict[str, Any]:
