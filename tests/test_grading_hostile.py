@@ -158,6 +158,32 @@ def write():
                 pass
 """
 
+SPIN = "import os\ndef spin():\n    while True:\n        pass\n"
+FORK = "    if os.fork() == 0:\n        os.close(3)\n"
+ASKED = (  # counts how often a question was asked in this process
+    "import course_lib.grading.sandbox.student_process as process\n"
+    "asked, plain = [], process._ask\n"
+    "def _ask(*arguments):\n    asked.append(1)\n    return plain(*arguments)\n"
+    "process._ask = _ask\n"
+)
+UNSUITABLE = "from course_lib.grading.asking.outcomes import UnsuitableAnswer\n"
+BY_HEART = (
+    "for known, right in PUBLIC:\n    if torch.equal(x, torch.tensor(known)):\n"
+    "        return torch.tensor(right)\n"
+)
+RENAME = "import ctypes\nctypes.CDLL(None).prctl(15, {name!r}, 0, 0, 0)\n"
+
+
+def guesses(is_this_try: str, question: str = "pick", before: str = "") -> str:
+    """Right in one try, wrong in another; ``is_this_try`` tells them apart."""
+    right, wrong = {"pick": ("'b'", "'a'"), "count": ("8 / 3", "3")}[question]
+    return f"{before}\n{question} = {right} if {is_this_try} else {wrong}\n"
+
+
+def raises(error: str, before: str = "") -> str:
+    return called(f"raise {error}", before)
+
+
 ATTACKS = [
     # 1: what is equal to everything
     Attack("equal object", "class E:\n    __eq__ = lambda *_: True\n" + called("return E()")),
@@ -806,6 +832,341 @@ ATTACKS = [
     Attack(
         "many errors",
         "\n".join([WRONG, "raise ValueError('x' * 10**7)"]),
+    ),
+    # one answer: whoever notices which try it is has no use for it
+    *(
+        Attack(f"another choice {name}", guesses(which, before=before), question="pick")
+        for name, which, before in (
+            ("without the others", "'scale' not in globals()", ""),
+            ("when nothing was asked", "len(asked) == 0 and 'slope' not in globals()", ASKED),
+            ("where a file was left", "os.path.exists('tried')", "import os"),
+            ("in a process of another number", "os.getpid() != 2", "import os"),
+            ("with another parent", "os.getppid() != 1", "import os"),
+            ("with more threads", "threading.active_count() > 1", "import threading"),
+            ("under a longer stack", "len(inspect.stack()) > 20", "import inspect"),
+            ("with a name of its own", "'tried' in os.environ", "import os"),
+        )
+    ),
+    Attack(
+        "another number without the others",
+        guesses("'scale' not in globals()", "count"),
+        question="count",
+    ),
+    Attack(
+        "another function without the others",
+        "def slope(x):\n    return x.square().sum() if 'scale' not in globals() else x.sum()",
+        question="slope",
+    ),
+    Attack(
+        "another function when asked alone",
+        ASKED + "def slope(x):\n    return x.square().sum() if len(asked) == 1 else x.sum()",
+        question="slope",
+    ),
+    Attack(
+        "another class without the others",
+        f"{LAYER}\nif 'scale' in globals():\n    Layer.forward = lambda self, x: x",
+        question="layer",
+    ),
+    Attack(
+        "a choice after an exit",
+        "import os\nif 'scale' in globals():\n    os._exit(0)\npick = 'a'",
+        question="pick",
+    ),
+    Attack(
+        "a choice after an error",
+        "if 'scale' in globals():\n    raise ValueError\npick = 'c'",
+        question="pick",
+    ),
+    Attack(
+        "a choice after a stub",
+        "if 'scale' in globals():\n    pick = ...\nelse:\n    pick = 'b'",
+        question="pick",
+    ),
+    Attack(
+        "a choice that changes",
+        "class Pick(str):\n    seen = []\n    def __str__(self):\n"
+        "        self.seen.append(1)\n        return 'abc'[len(self.seen) % 3]\npick = Pick('a')",
+        question="pick",
+    ),
+    Attack("all choices in a list", "pick = ['a', 'b', 'c']", question="pick"),
+    Attack("all choices in a text", "pick = 'abc'", question="pick"),
+    Attack("all choices in a dictionary", "pick = dict.fromkeys('abc')", question="pick"),
+    Attack("libraries of others", in_cell("torch.Tensor.square = torch.Tensor.sum"), "FAIL"),
+    Attack(
+        "functions of others",
+        in_cell("nn.functional.linear = lambda *_, **__: torch.zeros(4, 2)\nimport math"),
+    ),
+    # no message is no problem only where there is no error
+    *(
+        Attack(f"nothing said by {name}", raises(error, before))
+        for name, error, before in (
+            ("an unsuitable answer", "UnsuitableAnswer('')", UNSUITABLE),
+            ("an unsuitable answer without words", "UnsuitableAnswer()", UNSUITABLE),
+            ("its namesake", "type('UnsuitableAnswer', (Exception,), {})('')", ""),
+            ("its namesake below", "type('UnsuitableAnswer', (BaseException,), {})('')", ""),
+            ("a heir", "type('UnsuitableAnswer', (UnsuitableAnswer,), {})('')", UNSUITABLE),
+            ("a nameless class", "type('', (Exception,), {})('')", ""),
+            ("a class of blanks", "type(' ', (Exception,), {})(' ')", ""),
+            ("a class of no width", "type('\\u200b', (Exception,), {})('\\u200b')", ""),
+            ("an error", "ValueError('')", ""),
+            ("an assertion", "AssertionError", ""),
+            ("an error of blanks", "ValueError(' \\n\\t')", ""),
+            ("a text of its own", "type('E', (Exception,), {'__str__': lambda _: ''})()", ""),
+            ("no text", "type('E', (Exception,), {'__str__': lambda _: None})()", ""),
+            ("a number", "type('E', (Exception,), {'__str__': lambda _: 0})()", ""),
+            ("an error of it", "type('E', (Exception,), {'__str__': lambda _: 1 / 0})()", ""),
+            ("an exit of it", "type('E', (Exception,), {'__str__': lambda _: exit()})()", ""),
+            ("a group", "ExceptionGroup('', [ValueError('')])", ""),
+            ("an exit", "SystemExit", ""),
+            ("an exit without trouble", "SystemExit(None)", ""),
+            ("an interrupt", "KeyboardInterrupt", ""),
+            ("an end", "StopIteration", ""),
+            ("a stub", "NotImplementedError('')", ""),
+            ("its own class of nothing", "type('None', (Exception,), {})('None')", ""),
+        )
+    ),
+    Attack(
+        "a class that cannot be named",
+        raises(
+            "E()",
+            "class Meta(type):\n    __name__ = property(lambda _: 1 / 0)\n"
+            "class E(Exception, metaclass=Meta):\n    pass\n",
+        ),
+        "FAIL/CRASH",
+    ),
+    Attack(
+        "a class whose name is no text",
+        raises(
+            "E()",
+            "class Meta(type):\n    __name__ = property(lambda _: None)\n"
+            "class E(Exception, metaclass=Meta):\n    __str__ = lambda _: ''\n",
+        ),
+    ),
+    Attack(
+        "an error that exits",
+        raises(
+            "E()", "import os\nclass E(Exception):\n    def __str__(self):\n        os._exit(0)\n"
+        ),
+        "CRASH",
+    ),
+    Attack("a huge message", raises("ValueError('x' * 2**28)"), "FAIL/LIMIT/TIMEOUT"),
+    *(
+        Attack(f"forged {name}", forges(reply))
+        for name, reply in (
+            ("error of nothing", "{'error': ''}"),
+            ("error that is none", "{'error': None}"),
+            ("error that is false", "{'error': False}"),
+            ("errors without words", "{'outcomes': [outcome(error='UnsuitableAnswer: ')] * 2}"),
+            ("errors of blanks", "{'outcomes': [outcome(error=' ')] * 2}"),
+            ("errors of nothing", "{'outcomes': [outcome(error='')] * 2}"),
+            ("errors that are none", "{'outcomes': [outcome(error=None)] * 2}"),
+            ("no outcomes", "{'outcomes': []}"),
+            ("outcomes that are none", "{'outcomes': None}"),
+            ("outcomes in a dictionary", "{'outcomes': {}}"),
+            ("outcomes as a text", "{'outcomes': ''}"),
+            ("nothing", "{}"),
+            ("value", "{'value': None}"),
+            ("success", "{'unanswered': False, 'problem': None, 'passed': True}"),
+            ("changes without names", "{'outcomes': [outcome(changed={'list': ['']})] * 2}"),
+            ("other gradients", "{'outcomes': [outcome(gradients={'dict': {'': None}})] * 2}"),
+        )
+    ),
+    Attack(
+        "public cases, then nothing said",
+        UNSUITABLE + "PUBLIC = @PUBLIC@\n" + called(BY_HEART + "raise UnsuitableAnswer('')"),
+        says="right for the public cases, but not for all of the hidden ones",
+    ),
+    # memory that no process owns, and what tells of files that others have read
+    Attack(
+        "memory in pipes and sockets",
+        tries(
+            "a, b = os.pipe(); must(libc.vmsplice(b, None, 0, 8))",
+            "a, b = os.pipe(); c, d = os.pipe(); must(libc.tee(a, d, 1, 2))",
+            "a, b = os.pipe(); c, d = os.pipe(); must(libc.splice(a, None, d, None, 1, 2))",
+            "a, b = os.pipe(); os.sendfile(b, os.open(sys.executable, 0), 0, 1)",
+            "a, b = socket.socketpair(); os.sendfile(b.fileno(), os.open('/bin/sh', 0), 0, 1)",
+            "import fcntl; a, b = os.pipe(); fcntl.fcntl(b, 1031, 2**20)",
+            "a, b = os.pipe(); must(libc.fcntl(b, ctypes.c_ulong((1 << 32) | 1031), 2**20))",
+            "s = socket.socketpair()[0]; s.setsockopt(1, 8, 2**22)",
+            "s = socket.socketpair()[0]; s.setsockopt(1, 32, 2**22)",
+            "s = socket.socketpair()[0]; s.setsockopt(1, 33, 2**22)",
+            "s = socket.socket(); s.setsockopt(1, 60, 1)",
+            "s = socket.socketpair()[0]; s.setsockopt(1, 26, bytes(16))",
+        ),
+        says="worked: nothing",
+    ),
+    Attack(
+        "memory in the kernel",
+        tries(
+            "import mmap; mmap.mmap(-1, 2**21, flags=0x40022)",
+            "import mmap; mmap.mmap(-1, 2**21, flags=0x21)",
+            "import mmap; mmap.mmap(-1, 2**21, flags=0x23)",
+            "os.memfd_create('x')",
+            "must(libc.syscall(447, 0))",
+            "must(libc.shmget(0, 2**20, 0o1600))",
+            "must(libc.shmat(0, None, 0))",
+            "must(libc.semget(0, 1, 0o1600))",
+            "must(libc.msgget(0, 0o1600))",
+            "ctypes.CDLL('librt.so.1').mq_open(b'/x', 66, 0o600, None) >= 0 or 1 / 0",
+            "must(libc.inotify_init())",
+            "must(libc.inotify_init1(0))",
+            "must(libc.fanotify_init(0, 0))",
+            "must(libc.syscall(206, 1, ctypes.byref(ctypes.c_long())))",
+            "must(libc.syscall(425, 8, ctypes.create_string_buffer(120)))",
+            "must(libc.syscall(444, None, 0, 1))",
+            "must(libc.syscall(248, b'user', b'x', b'x', 1, -3))",
+            "must(libc.syscall(250, 0, -3))",
+            "must(libc.syscall(317, 0, 0, None))",
+            "must(libc.prctl(22, 2, None))",
+            "import fcntl; fcntl.flock(os.open('x', 66), fcntl.LOCK_EX)",
+            "import fcntl; fcntl.lockf(os.open('x', 66), fcntl.LOCK_EX)",
+            "os.openpty()",
+            "os.open('/dev/ptmx', 2)",
+            "resource.setrlimit(resource.RLIMIT_SIGPENDING, (9999, 9999))",
+        ),
+        says="worked: nothing",
+    ),
+    Attack(
+        "traces of files that others read",
+        tries(
+            *(
+                f"os.posix_fadvise(os.open(sys.executable, 0), 0, 0, {advice})"
+                for advice in range(6)
+            ),
+            "must(libc.readahead(os.open(sys.executable, 0), 0, 4096))",
+            "os.preadv(os.open(sys.executable, 0), [bytearray(9)], 0, os.RWF_NOWAIT)",
+            "os.preadv(os.open(sys.executable, 0), [bytearray(9)], 0, os.RWF_HIPRI)",
+            "must(libc.syscall(327, os.open(sys.executable, 0), 0, 0, 0, 0, (1 << 32) | 8))",
+            "os.pwritev(os.open('x', 66), [b'x'], 0, os.RWF_DSYNC)",
+            "import mmap; m = mmap.mmap(-1, 4096, 34); "
+            "must(libc.mincore(ctypes.byref(ctypes.c_char.from_buffer(m)), 4096, bytes(9)))",
+            "must(libc.syscall(451, os.open(sys.executable, 0), 0, 0, 0))",
+            "must(libc.syscall(437, -100, b'/', bytes(24), 24))",
+            *(
+                "import mmap; m = mmap.mmap(os.open('/bin/sh', 0), 4096, 2, 1); "
+                f"m.madvise({advice})"
+                for advice in (3, 20, 21)
+            ),
+            "import mmap; mmap.mmap(-1, 4096, 34).madvise(12)",
+            "must(libc.prctl(67, 1, 0, 0, 0))",
+            "import fcntl; fcntl.flock(os.open('/bin/sh', 0), fcntl.LOCK_SH)",
+            "import fcntl; fcntl.lockf(os.open('/bin/sh', 0), fcntl.LOCK_SH)",
+            *(
+                f"import fcntl; fcntl.fcntl(os.open('/bin/sh', 0), {command}, bytes(32))"
+                for command in (5, 6, 36, 37, 1035, 1036, 1037, 1038)
+            ),
+            *(
+                f"import fcntl; fcntl.fcntl(os.open({path!r}, 0), {command}, {value})"
+                for path, command, value in (
+                    ("/bin/sh", 1024, 0),
+                    ("/bin/sh", 1025, 0),
+                    ("/usr", 1026, 1),
+                )
+            ),
+            "must(libc.name_to_handle_at(-100, b'/', bytes(200), bytes(8), 0))",
+            "must(libc.syscall(457, bytes(32), bytes(512), 512, 0))",
+            "must(libc.syscall(458, bytes(32), bytes(512), 64, 0))",
+            "must(libc.syncfs(os.open('/', 0)))",
+            "must(libc.sync_file_range(os.open('/bin/sh', 0), 0, 0, 2))",
+            "open('/proc/self/pagemap', 'rb')",
+            "open('/proc/self/smaps')",
+            "open('/proc/meminfo')",
+            "open('/proc/locks')",
+            "open('/sys/kernel/mm/ksm/run')",
+            "socket.socket(2, 1, 132)",
+            "socket.socket(2, 1, 262)",
+            "must(libc.socket(2, 1, (1 << 32) | 132))",
+        ),
+        says="worked: nothing",
+    ),
+    Attack(
+        "a call of the 32-bit kind",
+        called(
+            "import ctypes\nlibc = ctypes.CDLL(None)\n"
+            "return x if libc.syscall(0x40000000 | 221, 0, 0, 0, 4) == 0 else x * factor"
+        ),
+        "CRASH",
+    ),
+    # computing, together
+    Attack(
+        "family of spinners",
+        in_cell(SPIN + f"for _ in range(12):\n{FORK}        spin()\nspin()"),
+        "TIMEOUT",
+    ),
+    Attack(
+        "spinners that stay",
+        in_cell(SPIN + f"for _ in range(12):\n{FORK}        spin()", RIGHT),
+        "PASS/TIMEOUT",
+    ),
+    Attack(
+        "spinners of a call",
+        called(f"for _ in range(12):\n{FORK}        spin()\nreturn x", before=SPIN),
+        "FAIL/TIMEOUT",
+    ),
+    Attack(
+        "spinners that come and go",
+        in_cell(
+            "import os, time\nwhile True:\n    if os.fork() == 0:\n"
+            "        begin = time.process_time()\n"
+            "        while time.process_time() < begin + 0.02:\n            pass\n"
+            "        os._exit(0)\n    os.wait()"
+        ),
+        "TIMEOUT",
+    ),
+    Attack(
+        "children whose time is forgotten",
+        tries(
+            "signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
+            "signal.signal(signal.SIGCHLD, print)",
+            "must(libc.sigaction(17, bytes([1] + [0] * 151), None))",
+            "must(libc.syscall(13, ctypes.c_long((1 << 32) | 17), bytes([1] + [0] * 31), None, 8))",
+        ),
+        says="worked: nothing",
+    ),
+    Attack("sleeper", in_cell("import time\ntime.sleep(600)"), "TIMEOUT"),
+    Attack("sleeper when called", called("import time\ntime.sleep(600)"), "TIMEOUT"),
+    Attack("sleeper in parts", called("import time\nwhile True:\n    time.sleep(0.01)"), "TIMEOUT"),
+    Attack("waits for nobody", called("import os\nos.read(os.pipe()[0], 1)"), "TIMEOUT"),
+    # names that are no text, and those that look like the kernel's own words
+    *(
+        Attack(
+            f"hog called {name!r}",
+            in_cell(
+                RENAME.format(name=name) + HOG + "for _ in range(30):\n    if os.fork() == 0:\n"
+                "        os.close(3)\n        hogs.append(b'x' * (200 << 20))\n"
+                "        time.sleep(60)\ntime.sleep(60)"
+            ),
+            "LIMIT/TIMEOUT",
+        )
+        for name in (b"\xff\xfe\x80", b") R 1 1", b"x\nRssAnon: 0", b"\xed\xa0\x80 (")
+    ),
+    Attack(
+        "hogs without their first thread",
+        in_cell(
+            HOG + "import ctypes, threading\nfor _ in range(30):\n    if os.fork() == 0:\n"
+            "        os.close(3)\n"
+            "        hog = lambda: (hogs.append(b'x' * (200 << 20)), time.sleep(60))\n"
+            "        threading.Thread(target=hog).start()\n"
+            "        ctypes.CDLL(None).pthread_exit(None)\ntime.sleep(60)"
+        ),
+        "LIMIT/TIMEOUT",
+    ),
+    Attack(
+        "bytes that are no text",
+        called(
+            "open(b'\\xff\\xfe', 'w').close()\nos.mkdir(b'\\x80')\nos.chdir(b'\\x80')\n"
+            "os.environb[b'\\xff'] = b'\\xfe'\nos.write(1, b'\\xff')\nos.write(2, b'\\xff')\n"
+            "raise FileNotFoundError(2, '\\udcff', os.fsdecode(b'\\xff\\xfe'))",
+            before="import os",
+        ),
+        says="FileNotFoundError",
+    ),
+    Attack("a class that is no text", raises("type('\\udcff', (Exception,), {})('\\udcfe')")),
+    Attack(
+        "a program with a name that is no text",
+        called("import os\nos.execv('/bin/sh', [b'\\xff\\xfe', '-c', b'exit 3; \\xff'])"),
+        "CRASH",
+        "exit status 3",
     ),
 ]
 

@@ -33,7 +33,7 @@ def add_commands(commands) -> None:
         "--workers",
         type=whole(least=1, most=1024),
         metavar="N",
-        help="processes on this machine",
+        help="notebooks at a time, on this machine",
     )
     where.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster")
     parser.add_argument(
@@ -99,20 +99,20 @@ def _grade(options) -> int:
 
 @contextlib.contextmanager
 def _graded(plan, recipe, options):
-    """The verdicts as they come, from here or from workers."""
+    """The verdicts as they come, from here or from a cluster."""
     from course_lib.grading.classroom.jobs import grade_here
 
-    if not plan.jobs or (options.workers in (None, 1) and options.scheduler is None):
-        yield grade_here(plan.jobs, recipe)
+    if not plan.jobs or options.scheduler is None:
+        yield grade_here(plan.jobs, recipe, options.workers or 1)
         return
     try:
         from course_lib.grading.classroom import cluster
     except ImportError as error:
         raise InputError(
-            f"{error.name} is not installed, which several workers need. Install it: pip install "
-            "distributed; or grade without --workers and --scheduler."
+            f"{error.name} is not installed, which a cluster needs. Install it: pip install "
+            "distributed; or grade without --scheduler."
         ) from error
-    with cluster.connect(options.workers, options.scheduler) as client:
+    with cluster.connect(scheduler=options.scheduler) as client:
         yield cluster.grade_there(plan.jobs, recipe, client)
 
 

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from nbformat import NotebookNode
-
+from course_lib.grading.authoring.nodes import Node, read_notebook
 from course_lib.grading.authoring.questions import AuthoringError, Question, load_questions
 
 BEGIN = re.compile(r"(\s*)(?:<!-- )?### BEGIN SOLUTION(?:: (.+?))?(?: -->)?\s*")
@@ -35,7 +33,7 @@ class Solution:
 
     path: Path
     title: str
-    notebook: NotebookNode
+    notebook: Node
     questions: tuple[Question, ...]
     checked: dict[str, str]  # question id → the expression that its check cell hands over
 
@@ -52,8 +50,8 @@ def load_solution(path: Path) -> Solution:
     """
     questions = load_questions(path.parent / "questions" / f"{path.stem}.py")
     try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError) as error:
+        notebook = read_notebook(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise AuthoringError(f"{path} cannot be read as a notebook: {error}") from error
     try:
         heading = next(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
@@ -105,7 +103,7 @@ def expect(condition: bool, problem: str) -> None:
         raise AuthoringError(problem)
 
 
-def role_of(cell: NotebookNode) -> str | None:
+def role_of(cell: Node) -> str | None:
     """What a cell is for; None without nbgrader's metadata."""
     marks = cell.metadata.get("nbgrader")
     if marks is None:
@@ -114,12 +112,12 @@ def role_of(cell: NotebookNode) -> str | None:
     return _ROLES.get(key, "unknown")
 
 
-def grade_id_of(cell: NotebookNode) -> str:
+def grade_id_of(cell: Node) -> str:
     """nbgrader's id of a cell that has its metadata."""
     return cell.metadata.nbgrader.get("grade_id", "")
 
 
-def _match_cells(notebook: NotebookNode, questions: Sequence[Question]) -> dict[str, str]:
+def _match_cells(notebook: Node, questions: Sequence[Question]) -> dict[str, str]:
     """See that every question has its cells, and every cell its question."""
     found: dict[str, list[str]] = {}
     checked = {}

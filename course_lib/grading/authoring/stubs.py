@@ -7,9 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 
-import nbformat
-from nbformat import NotebookNode
-
+from course_lib.grading.authoring.nodes import Node, make_cell, make_notebook
 from course_lib.grading.authoring.pictures import LABEL, frame
 from course_lib.grading.authoring.questions import AuthoringError
 from course_lib.grading.authoring.solutions import BEGIN, Solution, expect, role_of
@@ -26,7 +24,7 @@ _METADATA = {
 }
 
 
-def student_notebook(solution: Solution) -> tuple[NotebookNode, dict[str, bytes]]:
+def student_notebook(solution: Solution) -> tuple[Node, dict[str, bytes]]:
     """The exercise: stubs for answers, no outputs; and the expected pictures, by file name.
 
     Depends on the solution's file alone, with its saved outputs.
@@ -34,7 +32,7 @@ def student_notebook(solution: Solution) -> tuple[NotebookNode, dict[str, bytes]
     Raises:
         AuthoringError: a solution's marks are out of order, or a picture was not saved.
     """
-    notebook = nbformat.v4.new_notebook(metadata=copy.deepcopy(_METADATA))
+    notebook = make_notebook(copy.deepcopy(_METADATA))
     pictures: dict[str, bytes] = {}
     for cell in solution.notebook.cells:
         try:
@@ -45,17 +43,14 @@ def student_notebook(solution: Solution) -> tuple[NotebookNode, dict[str, bytes]
                 pictures[name], width = frame(png, width)
                 alt = html.escape(f"{LABEL}: {alt}")
                 image = f'<img src="expected/{name}" width="{width}" alt="{alt}">'
-                notebook.cells.append(
-                    nbformat.v4.new_markdown_cell(
-                        f"{_CAPTION}\n\n{image}", id=f"{cell.id}-expected"
-                    )
-                )
+                shown = f"{_CAPTION}\n\n{image}"
+                notebook.cells.append(make_cell("markdown", shown, f"{cell.id}-expected"))
         except AuthoringError as error:
             raise AuthoringError(f"{solution.path}, cell {cell.id}: {error}") from error
     return notebook, pictures
 
 
-def student_cell(cell: NotebookNode) -> NotebookNode:
+def student_cell(cell: Node) -> Node:
     """The cell as students get it: no solution, no outputs, and locked if it is the course's."""
     role = role_of(cell)
     metadata = {"nbgrader": copy.deepcopy(cell.metadata.nbgrader)} if role else {}
@@ -66,11 +61,10 @@ def student_cell(cell: NotebookNode) -> NotebookNode:
     source = cell.source
     if role in ("answer", "written"):
         source = "\n".join(_without_solution(cell))
-    make = {"code": nbformat.v4.new_code_cell, "markdown": nbformat.v4.new_markdown_cell}
-    return make[cell.cell_type](source, id=cell.id, metadata=metadata)
+    return make_cell(cell.cell_type, source, cell.id, metadata)
 
 
-def _without_solution(cell: NotebookNode) -> Iterator[str]:
+def _without_solution(cell: Node) -> Iterator[str]:
     inside = False
     stubs = 0
     for line in cell.source.split("\n"):
@@ -99,7 +93,7 @@ def _without_solution(cell: NotebookNode) -> Iterator[str]:
     )
 
 
-def _saved_picture(cell: NotebookNode) -> tuple[bytes, int, str]:
+def _saved_picture(cell: Node) -> tuple[bytes, int, str]:
     """The PNG that `course_lib.plots.show` left in a cell's output, its width and its alt text."""
     for output in cell.get("outputs", []):
         shown = output.get("metadata", {}).get("image/png", {})

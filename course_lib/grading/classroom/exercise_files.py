@@ -33,18 +33,18 @@ class AnswerKey:
     questions: tuple[Question, ...] = ()
     answers: dict[str, Any] | None = None
 
-    @property
-    def imports(self) -> list[str]:
-        """The modules that its given cells import."""
-        names = []
-        for cell in self.exercise.cells:
-            if cell.role == "given":
-                for node in ast.walk(ast.parse(cell.source)):
-                    if isinstance(node, ast.Import):
-                        names += [alias.name for alias in node.names]
-                    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                        names.append(node.module)
-        return list(dict.fromkeys(names))
+
+def list_imports(exercise: Exercise) -> list[str]:
+    """The modules that an exercise's given cells import."""
+    names = []
+    for cell in exercise.cells:
+        if cell.role == "given":
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.Import):
+                    names += [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names.append(node.module)
+    return list(dict.fromkeys(names))
 
 
 def find_exercise_files(repository: Path, public: bool = False) -> list[ExerciseFiles]:

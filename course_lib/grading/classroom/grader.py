@@ -1,6 +1,7 @@
-"""Grading one submission after the other, in a sandbox that stays warm."""
+"""Grading submissions, in a sandbox that stays warm."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from course_lib.grading.asking.digests import digest
 from course_lib.grading.asking.fixtures import Exercise
 from course_lib.grading.classroom.examination import Examination
-from course_lib.grading.classroom.exercise_files import AnswerKey, ExerciseFiles
+from course_lib.grading.classroom.exercise_files import AnswerKey, ExerciseFiles, list_imports
 from course_lib.grading.classroom.marking import by_hand
 from course_lib.grading.classroom.matching import match_exercise
 from course_lib.grading.classroom.notebooks import UnreadableSubmission, read_notebook
@@ -28,8 +29,22 @@ def version_of(files: ExerciseFiles, limits: Limits, is_sandboxed: bool = True) 
     return digest(b"".join([setting, *(path.read_bytes() for path in sources)]))[:32]
 
 
+def open_sandbox(
+    exercises: Iterable[Exercise], limits: Limits, hidden: Iterable[Path] = (), unsafe: bool = False
+) -> Sandbox:
+    """A sandbox for these exercises, warm.
+
+    Raises:
+        SandboxError: none can be made here.
+    """
+    names = ["torch", *(name for exercise in exercises for name in list_imports(exercise))]
+    return Sandbox(limits, dict.fromkeys(names), hidden, unsafe)
+
+
 class Grader:
-    """Grades one submission after the other in a sandbox of its own; a context manager.
+    """Grades submissions, each in sessions of its own of one sandbox; a context manager.
+
+    Several threads may share it.
 
     Raises:
         SandboxError: no sandbox can be made here.
@@ -42,14 +57,20 @@ class Grader:
         limits: Limits | None = None,
         hidden: Iterable[Path] = (),
         unsafe: bool = False,
+        sandbox: Sandbox | None = None,
     ):
+        """
+        Args:
+            sandbox: one that is open already, made with the same limits; it is closed in the end.
+        """
         self._keys = {found.exercise.name: found for found in keys}
         self._secret = secret
-        imports = [name for found in keys for name in found.imports]
-        names = list(dict.fromkeys(["torch", *imports]))
-        self._limits = limits or Limits()
-        self._open = lambda: Sandbox(self._limits, names, hidden, unsafe)
-        self._sandbox = self._open()
+        exercises = [found.exercise for found in keys]
+        hidden = [*hidden]
+        self._open = lambda: open_sandbox(exercises, limits or Limits(), hidden, unsafe)
+        self._sandbox = sandbox or self._open()
+        self._renewal = threading.Lock()
+        self._is_closed = False
 
     def __enter__(self) -> "Grader":
         return self
@@ -58,7 +79,9 @@ class Grader:
         self.close()
 
     def close(self) -> None:
-        self._sandbox.close()
+        with self._renewal:
+            self._is_closed = True
+            self._sandbox.close()
 
     def grade(self, content: bytes, file_name: str = "", exercise_name: str = "") -> Graded:
         """The verdicts on a submitted notebook, whatever its bytes are; never raises over them.
@@ -91,15 +114,24 @@ class Grader:
         )
 
     def _grade_script(self, sha256: str, script: Script, key: AnswerKey) -> Graded:
-        for attempt in range(TRIES):
+        failed = None
+        for _ in range(TRIES):
             try:
-                if not self._sandbox.is_alive or attempt:
-                    self._sandbox.close()
-                    self._sandbox = self._open()
-                return Examination(self._sandbox, self._secret, key, script, sha256).run()
+                sandbox = self._renewed(failed)
+                return Examination(sandbox, self._secret, key, script, sha256).run()
             except (InfrastructureError, SandboxError) as error:
-                problem = str(error)
+                problem, failed = str(error), self._sandbox
         return ungraded(key.exercise, problem, script.written)
+
+    def _renewed(self, failed: Sandbox | None) -> Sandbox:
+        """The sandbox, or another one in place of that which is dead or has failed."""
+        with self._renewal:
+            if self._sandbox is failed or not self._sandbox.is_alive:
+                self._sandbox.close()
+                if self._is_closed:
+                    raise SandboxError("The grader has been closed.")
+                self._sandbox = self._open()
+            return self._sandbox
 
 
 def ungraded(exercise: Exercise, problem: str, written: dict[str, str] | None = None) -> Graded:

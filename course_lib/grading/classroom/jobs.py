@@ -5,15 +5,24 @@ grader, and written whole by one process. A run that dies is taken up where it w
 graded twice, and equal files are graded once.
 """
 
+import contextlib
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from course_lib.errors import CourseError
 from course_lib.grading.asking.digests import digest
 from course_lib.grading.asking.fixtures import Exercise
 from course_lib.grading.classroom.exercise_files import ExerciseFiles, load_key, load_outline
-from course_lib.grading.classroom.grader import Grader, ungraded, unreadable, version_of
+from course_lib.grading.classroom.grader import (
+    Grader,
+    open_sandbox,
+    ungraded,
+    unreadable,
+    version_of,
+)
 from course_lib.grading.classroom.journal import Journal
 from course_lib.grading.classroom.matching import match_exercise
 from course_lib.grading.classroom.notebooks import UnreadableSubmission, read_notebook
@@ -169,16 +178,35 @@ def _identify(submission: Submission, exercises: Sequence[Exercise]) -> _Chosen:
     return submission, exercise, digest(content), problem
 
 
-def grade_here(jobs: Sequence[Job], recipe: Recipe) -> Iterator[tuple[str, Graded]]:
-    """Grade in this process, one job after the other; yields keys and verdicts."""
+def grade_here(
+    jobs: Sequence[Job], recipe: Recipe, workers: int = 1
+) -> Iterator[tuple[str, Graded]]:
+    """Grade on this machine, so many at a time in one sandbox; yields keys and verdicts.
+
+    Raises:
+        SandboxError, AuthoringError, FixtureError: no grader can be made.
+    """
     if not jobs:
         return
-    with make_grader(needed(recipe, jobs)) as grader:
-        for job in jobs:
-            try:
-                yield job.key, grader.grade(job.read(), exercise_name=job.exercise.name)
-            except SubmissionError as error:
-                yield job.key, job.ungraded(str(error))
+    with ThreadPoolExecutor(workers) as pool, make_grader(needed(recipe, jobs)) as grader:
+        waiting = iter(jobs)
+        running: dict[Future, Job] = {}
+        while True:
+            for job in islice(waiting, workers + 1 - len(running)):  # one is ready to begin
+                running[pool.submit(_grade_job, grader, job)] = job
+            if not running:
+                return
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield running.pop(future).key, future.result()
+
+
+def _grade_job(grader: Grader, job: Job) -> Graded:
+    try:
+        content = job.read()
+    except SubmissionError as error:
+        return job.ungraded(str(error))
+    return grader.grade(content, exercise_name=job.exercise.name)
 
 
 def needed(recipe: Recipe, jobs: Sequence[Job]) -> Recipe:
@@ -188,10 +216,19 @@ def needed(recipe: Recipe, jobs: Sequence[Job]) -> Recipe:
 
 
 def make_grader(recipe: Recipe) -> Grader:
-    """A grader of the recipe's exercises, warm.
+    """A grader of the recipe's exercises, warm: its sandbox opens while solutions are run.
 
     Raises:
         SandboxError, AuthoringError, FixtureError: it cannot be made.
     """
-    keys = [load_key(files) for files in recipe.exercises]
-    return Grader(keys, recipe.secret, recipe.limits, recipe.hidden, recipe.unsafe)
+    outlines = [load_outline(files) for files in recipe.exercises]
+    setting = (recipe.limits, recipe.hidden, recipe.unsafe)
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_sandbox, outlines, *setting)
+        try:
+            keys = [load_key(files) for files in recipe.exercises]
+        except BaseException:
+            with contextlib.suppress(CourseError):
+                opening.result().close()
+            raise
+        return Grader(keys, recipe.secret, *setting, sandbox=opening.result())

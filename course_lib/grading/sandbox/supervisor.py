@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 TICK = 0.05  # seconds between two looks
@@ -105,8 +105,7 @@ class _Watch:
     def look(self) -> dict:
         """Why the session must end; an empty dictionary if it need not."""
         family = _family(self._init)
-        pids = [process.pid for process in family]
-        if self._uses_more_memory(pids):
+        if self._uses_more_memory([*map(_alive, family)]):
             return {"memory": True}
         available = _available_bytes()
         if self._available - available > self._limits["memory_bytes"] + _MACHINE_MORE:
@@ -166,19 +165,30 @@ def _read_process(pid: int) -> _Process | None:
     return None
 
 
+def _alive(process: _Process) -> int:
+    """Where to read of a process's memory: at a thread that lives, as its first may not."""
+    if process.threads > 1:
+        for tid in [process.pid, *_threads(process)]:
+            if any(_fields(f"/proc/{tid}/status", (b"VmRSS:",))):
+                return tid
+    return process.pid
+
+
+def _threads(process: _Process) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [*map(int, os.listdir(f"/proc/{process.pid}/task"))]
+    return []
+
+
 def _waited_seconds(process: _Process) -> float:
     """How long its threads were ready to compute and did not come to."""
-    paths: Iterable[str] = [f"/proc/{process.pid}/schedstat"]
-    if process.threads > 1:
-        tasks = f"/proc/{process.pid}/task"
-        with contextlib.suppress(OSError):
-            paths = [f"{tasks}/{name}/schedstat" for name in os.listdir(tasks)]
-    return sum(map(_delay, paths)) / 1e9
+    threads = _threads(process) if process.threads > 1 else [process.pid]
+    return sum(map(_delay, threads)) / 1e9
 
 
-def _delay(path: str) -> int:
+def _delay(tid: int) -> int:
     with contextlib.suppress(OSError, ValueError, IndexError):
-        return int(_read(path).split()[1])
+        return int(_read(f"/proc/{tid}/schedstat").split()[1])
     return 0
 
 

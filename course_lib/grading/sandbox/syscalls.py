@@ -93,7 +93,7 @@ _F = {  # of fcntl: locks, leases and notices on files that others see, larger p
 }
 _F_LATER = 1035  # and above: hints that stay with a file
 _MADV = {"WILLNEED": 3, "MERGEABLE": 12, "COLD": 20, "PAGEOUT": 21}
-_PR_SET_MEMORY_MERGE = 67
+_PR_SET = {"SECCOMP": 22, "MEMORY_MERGE": 67}
 _TIOC = {"STI": 0x5412, "LINUX": 0x541C}
 _INT = 2**32 - 1  # the kernel looks at no other bits of a number that is an int in C
 
@@ -137,7 +137,8 @@ def build_filter():
         forbid(call, Arg(5, NE, 0))  # RWF_NOWAIT tells what is in memory
     for request in _TIOC.values():
         forbid("ioctl", Arg(1, MASKED_EQ, _INT, request))
-    forbid("prctl", Arg(0, MASKED_EQ, _INT, _PR_SET_MEMORY_MERGE))
+    for option in _PR_SET.values():
+        forbid("prctl", Arg(0, MASKED_EQ, _INT, option))
     # Whoever has its children thrown away unseen also has their computing time forgotten.
     forbid("rt_sigaction", Arg(0, MASKED_EQ, _INT, int(signal.SIGCHLD)), Arg(1, NE, 0))
     return rules
