@@ -44,7 +44,7 @@ REQUIREMENTS = {
     "nbgrader": (REPOSITORY / "tests" / "nbgrader_requirements.txt").read_text(encoding="utf-8"),
     "otter": "otter-grader==7.0.0\n",
 }
-GOAL = 5  # times as fast as the fastest other
+GOAL = 5  # times as fast as the fastest other, by submission and for a class with start-up
 SMALL = WORKERS  # the small class: one submission for each process
 CLASS = 30  # students, for which a total is computed
 MISTAKE = ("10 * torch.log10(num_values", "20 * torch.log10(num_values")  # costs the question psnr
@@ -521,6 +521,7 @@ def compare(
         "times_as_fast_as_the_fastest_other": min(
             ratios["seconds_per_submission"].values(), default=None
         ),
+        f"times_as_fast_for_{CLASS}": min(ratios[f"seconds_for_{CLASS}"].values(), default=None),
         "goal": GOAL,
     }
 
@@ -671,6 +672,14 @@ def table(result: dict) -> str:
         cells = "".join(f"{'' if ratio is None else f'{ratio} ×':>21}" for ratio in ratios)
         lines.append(f"{'/ ' + name:10}{cells}")
     lines += [f"{name}: not measured, {why}" for name, why in result["not_measured"].items()]
+    for what, key in (
+        ("for each submission", "times_as_fast_as_the_fastest_other"),
+        (f"for a class of {CLASS}, start-up included", f"times_as_fast_for_{CLASS}"),
+    ):
+        ratio = comparison[key]
+        if ratio is not None:
+            met = "met" if ratio >= GOAL else "missed"
+            lines.append(f"beside the fastest other, {what}: {ratio} × (goal {GOAL} ×: {met})")
     lines.append(f"\n{'submissions':>11}{'seconds':>10}{'s/submission':>14}")
     for row in result["growth"]["rows"]:
         each = row["seconds_per_submission"]

@@ -14,8 +14,9 @@ import tempfile
 import threading
 import time
 import tracemalloc
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -29,10 +30,15 @@ from test_grading_hostile import LIMITS, POINTS, submission
 from course_lib.grading.asking.differences import difference
 from course_lib.grading.asking.values import Tensor, freeze, pack, unpack
 from course_lib.grading.classroom import marking
-from course_lib.grading.classroom.exercise_files import find_exercise_files, load_key
+from course_lib.grading.classroom.examination import Examination
+from course_lib.grading.classroom.exercise_files import AnswerKey, find_exercise_files, load_key
 from course_lib.grading.classroom.grader import Grader
-from course_lib.grading.sandbox import bubblewrap
+from course_lib.grading.classroom.notebooks import read_notebook
+from course_lib.grading.classroom.scripts import make_script
+from course_lib.grading.sandbox import bubblewrap, groups, sessions, supervisor
 from course_lib.grading.sandbox.bubblewrap import SCRATCH, SandboxError
+from course_lib.grading.sandbox.limits import Turns
+from course_lib.grading.sandbox.replies import Answer
 from course_lib.grading.sandbox.sessions import Ended, InfrastructureError, Limits, Sandbox, Session
 from course_lib.grading.sandbox.wire import (
     MAX_ARRAY_BYTES,
@@ -328,6 +334,365 @@ def test_memory_is_counted_over_all_processes(box):
     assert caught.value.verdict == "LIMIT"
 
 
+FORKED = (
+    "import os, socket, time\nfor _ in range(8):\n    if os.fork() == 0:\n        os.close(3)\n"
+)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "kept = [socket.socketpair() for _ in range(28)]",
+        "kept = [os.pipe() for _ in range(28)]",
+    ],
+)
+def test_what_may_wait_in_sockets_and_pipes_counts_as_memory(body):
+    limits = Limits(memory_bytes=2**27)
+    code = f"{FORKED}        {body}\n        time.sleep(9)\ntime.sleep(9)"
+    with (
+        Sandbox(limits, preload=()) as made,
+        made.session() as session,
+        pytest.raises(Ended, match=r"more than 0\.125 GiB") as caught,
+    ):
+        session.run(code, "a cell")
+    assert caught.value.verdict == "LIMIT"
+
+
+def test_memory_is_counted_of_a_process_whose_first_thread_has_ended(box):
+    hog = (
+        "        import ctypes, threading\n        hogs = []\n"
+        "        hog = lambda: (hogs.append(b'x' * 2**26), time.sleep(9))\n"
+        "        threading.Thread(target=hog).start()\n"
+        "        ctypes.CDLL(None).pthread_exit(None)\ntime.sleep(9)"
+    )
+    with box.session() as session, pytest.raises(Ended) as caught:
+        session.run(FORKED + hog, "a cell")
+    assert caught.value.verdict == "LIMIT"
+
+
+def test_page_tables_and_huge_pages_belong_to_a_processs_memory(tmp_path, monkeypatch):
+    status = b"Name:\t\xff\xfe\nVmRSS:\t 90 kB\nRssAnon:\t 10 kB\nRssFile:\t 80 kB\n"
+    status += b"RssShmem:\t 3 kB\nVmPTE:\t 20 kB\nVmSwap:\t 4 kB\nHugetlbPages:\t 2048 kB\n"
+    monkeypatch.setattr(supervisor, "_read", lambda path: status)
+    assert supervisor._memory_of(1) == (10 + 3 + 20 + 4 + 2048) * 1024
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """A process that is watched, and what the machine has left, which may be set."""
+    child = subprocess.Popen(["sleep", "600"])
+    left = {"bytes": 2**35}
+    monkeypatch.setattr(supervisor, "_available_bytes", lambda: left["bytes"])
+    yield supervisor._Watch(child.pid, asdict(Limits(memory_bytes=2**28))), left
+    child.kill()
+    child.wait()
+
+
+def test_what_the_machine_loses_is_of_whoever_brings_it_back(watched, monkeypatch):
+    watch, left = watched
+    assert watch.look() == {}
+    left["bytes"] -= 2**28 + 2**30 + 1
+    assert watch.look() == {"lost": left["bytes"]}
+    monkeypatch.setattr(supervisor, "_RECOVERY_SECONDS", 0.1)
+    assert watch.whose(left["bytes"]) == {"machine": True}
+    assert watch.whose(left["bytes"] - 2**28 - 1) == {"memory": True}
+
+
+def test_a_machine_that_runs_short_is_no_verdict(box, monkeypatch):
+    with box.session() as session:
+        monkeypatch.setattr(session, "close", lambda: {"machine": True})
+        assert isinstance(session._why_it_ended(), InfrastructureError)
+        monkeypatch.undo()
+
+
+# ---------------------------------------------------------------------------- control groups
+
+
+def a_group(tmp_path, controllers: str = "cpu memory") -> Path:
+    """Something like a control group of which systemd has left the upper part to its user."""
+    (tmp_path / "app" / "here").mkdir(parents=True)
+    for place in ("app", "app/here"):
+        (tmp_path / place / "cgroup.procs").touch()
+    (tmp_path / "app" / "cgroup.subtree_control").write_text(controllers + "\n")
+    (tmp_path / "app" / "here" / "cgroup.subtree_control").write_text("\n")
+    own = tmp_path / "own"
+    own.write_text("0::/app/here\n")
+    return own
+
+
+def test_a_place_for_groups_counts_memory_and_may_be_written_to(tmp_path, monkeypatch):
+    own = a_group(tmp_path)
+    monkeypatch.setattr(groups.MemoryGroup, "remove", lambda group: None)
+    assert groups.find_place(tmp_path, own) == tmp_path / "app"
+    assert groups.find_place(tmp_path, tmp_path / "nothing") is None
+    own.write_text("4:memory:/app\n")  # the first version
+    assert groups.find_place(tmp_path, own) is None
+
+
+@pytest.mark.parametrize("controllers", ["", "cpu pids"])
+def test_where_groups_count_no_memory_there_is_no_place(controllers, tmp_path):
+    assert groups.find_place(tmp_path, a_group(tmp_path, controllers)) is None
+
+
+def test_a_group_has_a_limit_and_tells_when_it_ran_out(tmp_path, monkeypatch):
+    group = groups.MemoryGroup(tmp_path, 2**30)
+    [made] = tmp_path.iterdir()
+    group.add(42)
+    found = {path.name: path.read_text() for path in made.iterdir()}
+    assert 2**30 <= int(found.pop("memory.max")) <= 2**30 + 2**28
+    assert found == {"memory.swap.max": "0", "memory.oom.group": "1", "cgroup.procs": "42"}
+    assert not group.ran_out
+    (made / "memory.events").write_text("low 0\nmax 7\noom 1\noom_kill 0\n")
+    assert not group.ran_out
+    (made / "memory.events").write_text("low 0\nmax 9\noom 2\noom_kill 3\n")
+    assert group.ran_out
+    for path in made.iterdir():
+        path.unlink()
+    group.remove()
+    group.remove()
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_session_is_in_its_group_before_code_runs_and_the_kernels_word_counts(monkeypatch):
+    """With a group that only writes down who was put in; one of the kernel's may not be had."""
+    put_in = []
+
+    class Group:
+        def __init__(self, place, limit):
+            self.ran_out = False
+            put_in.append(self)
+
+        def add(self, pid):
+            self.name = psutil.Process(pid).name()
+
+        def remove(self):
+            self.is_removed = True
+
+    monkeypatch.setattr(sessions, "MemoryGroup", Group)
+    monkeypatch.setattr(sessions, "find_place", lambda: Path("somewhere"))
+    with Sandbox(preload=()) as made, made.session() as session:
+        assert session.run("1", "a cell") == ""
+        put_in[-1].ran_out = True
+        with pytest.raises(Ended, match="GiB of memory") as caught:
+            session.run("import os; os._exit(0)", "a cell")
+    assert caught.value.verdict == "LIMIT"
+    assert len(put_in) == 2 and all(group.name and group.is_removed for group in put_in)
+
+
+@pytest.mark.skipif(groups.find_place() is None, reason="no control group can be made here")
+def test_the_kernel_ends_a_session_that_takes_more_than_its_group_may():
+    group = groups.MemoryGroup(groups.find_place(), 2**26)
+    code = "import sys, time; sys.stdin.readline(); hog = b'x' * 2**30; time.sleep(9)"
+    hog = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+    group.add(hog.pid)
+    hog.communicate(b"\n")
+    assert hog.returncode == -signal.SIGKILL and group.ran_out
+    group.remove()
+
+
+# -------------------------------------------------------------------------------------- time
+
+SPIN = "while True:\n    pass"
+
+
+def test_the_computing_of_all_processes_counts_together():
+    with Sandbox(Limits(cell_seconds=1), preload=()) as made:
+        with made.session() as session, pytest.raises(Ended, match="within 1 s") as caught:
+            session.run(f"import os\nfor _ in range(3):\n    os.fork()\n{SPIN}", "a cell")
+        assert caught.value.verdict == "TIMEOUT"
+        many = "import os, time\nwhile True:\n    if os.fork() == 0:\n"
+        many += "        while time.process_time() < 0.02:\n            pass\n"
+        many += "        os._exit(0)\n    os.wait()"
+        with made.session() as session, pytest.raises(Ended, match="within 1 s"):
+            session.run(many, "a cell")
+
+
+def test_computing_is_limited_over_a_whole_session_too():
+    with (
+        Sandbox(Limits(total_seconds=1, cell_seconds=60), preload=()) as made,
+        made.session() as session,
+        pytest.raises(Ended, match="more than 1 s in") as caught,
+    ):
+        session.run(f"import os\nos.fork()\n{SPIN}", "a cell")
+    assert caught.value.verdict == "TIMEOUT"
+
+
+def test_neighbours_that_compute_take_no_time_from_an_honest_cell():
+    """By the clock it takes several times as long as it may."""
+    spinners = "import os\nfor _ in range(6):\n    if os.fork() == 0:\n        os.close(3)\n"
+    honest = "import time\nwhile time.process_time() < 0.7:\n    pass"
+    with (
+        Sandbox(Limits(cell_seconds=1.5), preload=()) as made,
+        made.session() as first,
+        made.session() as second,
+        made.session() as third,
+    ):
+        for neighbour in (first, second):
+            neighbour.run(f"{spinners}        while True:\n            pass", "a cell")
+        assert third.run(honest, "a cell") == ""
+
+
+def test_a_sleeper_is_late_and_no_busy_machine_is_to_blame():
+    used = supervisor.Usage(elapsed=10, computed=0.1, waited=0.5)
+    assert used.counted == 9.5
+    assert supervisor.Usage(10, 3, 7).counted == 3
+    assert supervisor.Usage(10, 15, 40).counted == 15
+    assert supervisor.Usage(9, 5, 3).since(supervisor.Usage(4, 1, 2)) == (5, 4, 1)
+
+
+def test_a_session_that_asks_to_be_alone_is():
+    turns, seen = Turns(), []
+    end_first = turns.begin(alone=False)
+
+    def be_alone():
+        end = turns.begin(alone=True)
+        seen.append("alone")
+        end()
+
+    def come_later():
+        end = turns.begin(alone=False)
+        seen.append("later")
+        end()
+
+    threads = [threading.Thread(target=be_alone)]
+    threads[0].start()
+    while not turns._is_alone:
+        time.sleep(0.001)
+    threads.append(threading.Thread(target=come_later))
+    threads[1].start()
+    assert seen == []
+    end_first()
+    for thread in threads:
+        thread.join(5)
+    assert seen == ["alone", "later"]
+
+
+@pytest.fixture
+def heard(key, monkeypatch):
+    """An examination whose sessions give set replies, and what was asked of them."""
+
+    class Playback:
+        is_intact = True
+
+        def __init__(self, replies, asked, alone):
+            self.replies, self.asked, self.alone, self.until = replies, asked, alone, 0.0
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def run(self, source, place):
+            return ""
+
+        def ask(self, expression, place, kind, cases=(), gradient_of=()):
+            self.asked.append((expression, self.alone, self.until))
+            reply = self.replies.get(expression, [Answer(is_missing=True)])
+            found = reply.pop(0) if len(reply) > 1 else reply[0]
+            if isinstance(found, Ended):
+                raise found
+            return found
+
+    def play(replies):
+        asked = []
+        box = SimpleNamespace(
+            limits=Limits(), session=lambda alone=False: Playback(replies, asked, alone)
+        )
+        script = make_script(read_notebook(submission()), key.exercise)
+        graded = Examination(box, b"secret", key, script, "").run()
+        return {one.question: one.verdict for one in graded.questions}, asked
+
+    return play
+
+
+WRONG, RIGHT = Answer(value="a"), Answer(value="b")
+LATE, LATE_THERE = Ended("TIMEOUT", "late"), Ended("TIMEOUT", "late", was_busy=True)
+
+
+@pytest.mark.parametrize(
+    "replies, verdict, times",
+    [
+        ([RIGHT], "PASS", 1),
+        ([WRONG, RIGHT], "FAIL", 1),
+        ([Answer(is_missing=True), RIGHT], "FAIL", 1),
+        ([Ended("CRASH", "gone"), RIGHT], "PASS", 2),
+        ([Ended("CRASH", "gone"), WRONG, RIGHT], "FAIL", 2),
+        ([Ended("FAIL", "unreadable"), WRONG, RIGHT], "FAIL", 2),
+        ([Ended("LIMIT", "much"), Ended("LIMIT", "much"), WRONG, RIGHT], "FAIL", 3),
+        ([LATE_THERE, RIGHT], "PASS", 2),
+        ([LATE_THERE, LATE, RIGHT], "TIMEOUT", 2),
+        ([Answer(error="NameError: x"), WRONG, RIGHT], "FAIL", 2),
+        ([Answer(error="NameError: x"), RIGHT], "PASS", 2),
+    ],
+)
+def test_one_answer_counts_and_only_what_is_none_is_put_again(replies, verdict, times, heard):
+    verdicts, asked = heard({"pick": [*replies]})
+    put = [alone for expression, alone, _ in asked if expression == "pick"]
+    assert (verdicts["pick"], len(put)) == (verdict, times)
+    assert put[1:] == [isinstance(replies[0], Ended)] * (times - 1)
+
+
+def test_a_question_that_is_late_by_itself_is_not_put_again(heard):
+    verdicts, asked = heard({"scale": [LATE]})
+    assert verdicts["scale"] == "TIMEOUT"
+    assert len([one for one in asked if one[0] == "scale"]) == 1
+
+
+def test_all_sessions_of_a_submission_end_at_the_same_time(heard):
+    _, asked = heard({"scale": [LATE_THERE], "pick": [Ended("CRASH", "gone")]})
+    ends = [until for *_, until in asked]
+    assert len(asked) > 6 and max(ends) - min(ends) < 1
+
+
+def test_a_sleeper_has_one_budget_for_public_and_hidden_cases(key, monkeypatch):
+    limits = Limits(cell_seconds=60, question_seconds=60, submission_seconds=1.5)
+    asleep = "def slope(x):\n    import time\n    time.sleep(600)"
+    with Grader([key], b"secret", limits) as made:
+        graded = made.grade(submission(slope=asleep))
+    verdicts = {one.question: one.verdict for one in graded.questions}
+    assert verdicts["slope"] == "TIMEOUT" and graded.is_final
+    assert graded.seconds < 30  # a question alone may take 60
+
+
+# ----------------------------------------------------------------------------- what is said
+
+
+@pytest.mark.parametrize("error", ["", "UnsuitableAnswer: ", " ", "\n", "\u200b", "None"])
+def test_an_error_that_says_nothing_is_a_problem_all_the_same(error, key):
+    [scale] = [one for one in key.exercise.fixtures if one.id == "scale"]
+    right = [case.expected for case in scale.cases]
+    assert marking.mark_public(scale, Answer(outcomes=right)).verdict == "PASS"
+    bad = [replace(outcome, error=error) for outcome in right]
+    for outcomes in (bad, [right[0], bad[1]], [bad[0], right[1]]):
+        for marked in (
+            marking.mark_public(scale, Answer(outcomes=outcomes)),
+            marking.mark_hidden(scale, scale.cases, Answer(outcomes=outcomes)),
+        ):
+            assert (marked.verdict, marked.earned) == (("FAIL", 0) if error else ("PASS", 2))
+            assert error == "" or marked.message.strip()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_there_is_one_result_for_each_case_or_none_counts(count, key):
+    [scale] = [one for one in key.exercise.fixtures if one.id == "scale"]
+    outcomes = [scale.cases[0].expected] * count
+    assert marking.mark_public(scale, Answer(outcomes=outcomes)).verdict == "FAIL"
+    assert marking.mark_hidden(scale, scale.cases, Answer(outcomes=outcomes)).verdict == "FAIL"
+
+
+def test_nothing_said_is_nothing_won_where_there_are_public_cases_alone(key):
+    silent = "from course_lib.grading.asking.outcomes import UnsuitableAnswer\n"
+    silent += "def {}(*_):\n    raise UnsuitableAnswer('')"
+    answers = {"scale": silent.format("scale"), "slope": silent.format("slope")}
+    answers |= {"count": "count = ''", "pick": "pick = ''"}
+    answers["layer"] = silent.format("Layer")
+    with Grader([AnswerKey(key.exercise)], b"secret", LIMITS) as made:
+        graded = made.grade(submission(**answers))
+        assert not graded.has_hidden_cases
+    assert graded.earned == 0 and {one.verdict for one in graded.automatic} == {"FAIL"}
+
+
 def test_too_much_to_send_is_the_author_of_the_cell_or_of_the_question(box):
     with box.session() as session, pytest.raises(Ended) as caught:
         session.run("#" * (MAX_HEADER_BYTES + 1), "a cell")
@@ -341,6 +706,12 @@ def test_too_much_to_send_is_the_author_of_the_cell_or_of_the_question(box):
 def test_a_limit_of_nothing_is_refused(name):
     with pytest.raises(SandboxError, match=f"{name} = 0; expected more than 0"):
         Limits(**{name: 0})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_a_limit_that_is_none_is_refused(value):
+    with pytest.raises(SandboxError, match=r"question_seconds = .*; expected"):
+        Limits(question_seconds=value)
 
 
 # ------------------------------------------------------------------------ what ends with what

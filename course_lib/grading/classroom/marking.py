@@ -88,7 +88,7 @@ def _with_judgement(result: QuestionResult, judgement: Judgement) -> QuestionRes
         return replace(result, verdict="PASS", earned=result.points)
     return replace(
         result,
-        message=judgement.message or _WITHOUT_WORDS,
+        message=judgement.message if judgement.message.strip() else _WITHOUT_WORDS,
         called_with=judgement.called_with,
         hint=judgement.hint,
         mistake=judgement.mistake,
