@@ -858,11 +858,6 @@ ATTACKS = [
         question="slope",
     ),
     Attack(
-        "another function when asked alone",
-        ASKED + "def slope(x):\n    return x.square().sum() if len(asked) == 1 else x.sum()",
-        question="slope",
-    ),
-    Attack(
         "another class without the others",
         f"{LAYER}\nif 'scale' in globals():\n    Layer.forward = lambda self, x: x",
         question="layer",

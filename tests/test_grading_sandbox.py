@@ -533,11 +533,14 @@ def test_neighbours_that_compute_take_no_time_from_an_honest_cell():
 
 
 def test_a_sleeper_is_late_and_no_busy_machine_is_to_blame():
-    used = supervisor.Usage(elapsed=10, computed=0.1, waited=0.5)
-    assert used.counted == 9.5
-    assert supervisor.Usage(10, 3, 7).counted == 3
-    assert supervisor.Usage(10, 15, 40).counted == 15
-    assert supervisor.Usage(9, 5, 3).since(supervisor.Usage(4, 1, 2)) == (5, 4, 1)
+    Usage = supervisor.Usage
+    sleeper = Usage(elapsed=10, computed=0.1, waited=0.5, aside=0)
+    assert sleeper.counted == 9.5 and not sleeper.is_of_a_busy_machine
+    starved = Usage(10, 3, 7, 0)
+    assert starved.counted == 3 and starved.is_of_a_busy_machine
+    family = Usage(10, 15, 0, 8)
+    assert family.counted == 15 and family.is_of_a_busy_machine
+    assert Usage(9, 5, 3, 2).since(Usage(4, 1, 2, 0.5)) == (5, 4, 1, 1.5)
 
 
 def test_a_session_that_asks_to_be_alone_is():
@@ -653,6 +656,31 @@ def test_a_sleeper_has_one_budget_for_public_and_hidden_cases(key, monkeypatch):
     verdicts = {one.question: one.verdict for one in graded.questions}
     assert verdicts["slope"] == "TIMEOUT" and graded.is_final
     assert graded.seconds < 30  # a question alone may take 60
+
+
+def test_what_code_puts_into_libraries_is_seen_and_what_they_do_themselves_is_not():
+    script = """
+import torch, numpy
+from torch import nn
+from course_lib.grading.sandbox import student_process
+libraries = student_process.Libraries()
+net = nn.Linear(3, 2)
+net(torch.ones(4, 3)).sum().backward()
+torch.optim.Adam(net.parameters()).step()
+torch.manual_seed(3), torch.set_default_dtype(torch.float32), numpy.random.default_rng(1)
+import torch.utils.data, numpy.testing, json, functools
+print(libraries.are_intact())
+for owner, name in ((torch, "sum"), (torch.Tensor, "square"), (torch.Tensor, "__mul__"),
+                    (nn.functional, "linear"), (nn.Linear, "forward"), (nn.ReLU, "__call__"),
+                    (numpy, "mean"), (json, "dumps"), (student_process, "freeze")):
+    kept = vars(owner).get(name)
+    setattr(owner, name, lambda *_, **__: 0)
+    print(libraries.are_intact())
+    delattr(owner, name) if kept is None else setattr(owner, name, kept)
+print(libraries.are_intact())
+"""
+    told = subprocess.check_output([sys.executable, "-c", script], text=True, cwd=REPOSITORY)
+    assert told.split() == ["True", *["False"] * 9, "True"]
 
 
 # ----------------------------------------------------------------------------- what is said

@@ -30,7 +30,8 @@ def become_nobody() -> None:
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
     _call("prctl", _PR_SET_DUMPABLE, 1, 0, 0, 0)  # or the maps in /proc could not be written
     _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+    path = "/proc/self/oom_score_adj"
+    with contextlib.suppress(OSError), open(path, "w", encoding="ascii") as file:
         file.write("1000")  # where memory runs out, the kernel ends this first
 
 
@@ -43,7 +44,7 @@ def enter_namespaces() -> None:
         ("uid_map", f"{uid} {uid} 1"),
         ("gid_map", f"{gid} {gid} 1"),
     ):
-        with open(f"/proc/self/{name}", "w") as file:
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(content)
 
 
@@ -98,7 +99,7 @@ def set_limits(limits: dict, address_space: int, is_sandboxed: bool) -> None:
 
 
 def address_space_bytes() -> int:
-    with contextlib.suppress(OSError), open("/proc/self/statm") as file:
+    with contextlib.suppress(OSError), open("/proc/self/statm", "rb") as file:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     return 2**33
 

@@ -55,17 +55,21 @@ class MemoryGroup:
 
     def _read(self, name: str) -> str:
         with contextlib.suppress(OSError):
-            return (self._path / name).read_text()
+            return (self._path / name).read_text(encoding="utf-8", errors="replace")
         return ""
 
     def _write(self, name: str, value: int) -> None:
-        (self._path / name).write_text(str(value))
+        (self._path / name).write_text(str(value), encoding="ascii")
 
 
 def find_place(root: Path = ROOT, own: Path = Path("/proc/self/cgroup")) -> Path | None:
     """A group in which this process may make others that count memory; None where there is none."""
     with contextlib.suppress(OSError, ValueError):
-        [name] = [line[3:] for line in own.read_text().splitlines() if line.startswith("0::")]
+        [name] = [
+            line[3:]
+            for line in own.read_text(encoding="utf-8", errors="replace").splitlines()
+            if line.startswith("0::")
+        ]
         here = root / name.strip("/")
         for place in dict.fromkeys((here, here.parent)):
             if place.is_relative_to(root) and _can_make_groups(place):
@@ -75,7 +79,12 @@ def find_place(root: Path = ROOT, own: Path = Path("/proc/self/cgroup")) -> Path
 
 def _can_make_groups(place: Path) -> bool:
     with contextlib.suppress(OSError):
-        if "memory" not in (place / "cgroup.subtree_control").read_text().split():
+        if (
+            "memory"
+            not in (place / "cgroup.subtree_control")
+            .read_text(encoding="utf-8", errors="replace")
+            .split()
+        ):
             return False
         if not os.access(place / "cgroup.procs", os.W_OK):
             return False

@@ -47,17 +47,16 @@ class Shell:
         return lambda *_, **__: None
 
 
-def serve(connection: socket.socket) -> None:
+def serve(connection: socket.socket, libraries: "Libraries") -> None:
     """Do what the frames that arrive ask for, one after the other, until there are no more.
 
     ``{"run": source, "place": …}`` runs a cell; the reply is ``{"error": text or None}``.
     ``{"ask": expression, "place", "kind", "gradient_of", "cases"}`` puts a question; the reply has
     ``outcomes``, or the ``value`` of a number or choice, or says ``unanswered`` or ``error``.
     Each frame has a ``number``, which the reply repeats. ``"intact": False`` in a reply says that
-    students' code has put something else into Python's libraries.
+    students' code has put something else into ``libraries``, which are those of before.
     """
     namespace = _new_main()
-    libraries = _Libraries()
     send_frame(connection, READY)
     while True:
         try:
@@ -81,7 +80,7 @@ def serve(connection: socket.socket) -> None:
             send_frame(connection, {"limit": reason[:MAX_TEXT]} | number)
 
 
-class _Libraries:
+class Libraries:
     """What the libraries hold that answers are made of, to see whether code has changed it.
 
     Names that are added are no change, for modules are loaded as they are used; nor is what torch
@@ -94,16 +93,23 @@ class _Libraries:
     def __init__(self):
         owners: list[Any] = [sys.modules[name] for name in self._NAMES if name in sys.modules]
         owners += [m for name, m in sys.modules.items() if name.startswith("course_lib.grading.")]
-        if "torch" in sys.modules:
-            owners += [sys.modules["torch"].Tensor, sys.modules["torch"].nn.Module]
+        if torch := sys.modules.get("torch"):
+            owners += [torch.Tensor, *(one for one in vars(torch.nn).values() if type(one) is type)]
         self._kept = [(vars(one), [*vars(one)], [*vars(one).values()]) for one in owners]
+        # What a class has from another one, and is in its own dictionary only if somebody put it
+        # there.
+        self._inherited = [
+            (vars(one), {name for base in one.__mro__[1:] for name in vars(base)} - {*vars(one)})
+            for one in owners
+            if isinstance(one, type)
+        ]
 
     def are_intact(self) -> bool:
         return all(
             all(map(operator.is_, map(found.get, names), values))
             or all(map(self._is_kept, map(found.get, names), values))
             for found, names, values in self._kept
-        )
+        ) and all(names.isdisjoint(found) for found, names in self._inherited)
 
     @staticmethod
     def _is_kept(now: Any, before: Any) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 TICK = 0.05  # seconds between two looks
-BUSY = 0.1  # of the time spent waiting for a processor: then the machine is to blame as well
+BUSY = 0.1  # of the time taken by others, or spent waiting for a processor
 _OPEN_FILE = 2**18  # bytes that can wait in a socket or a pipe
 _MACHINE_MORE = 2**30  # bytes that a machine may lose to others while a session runs
 _RECOVERY_SECONDS = 1
@@ -33,6 +33,7 @@ class Usage(NamedTuple):
     elapsed: float
     computed: float  # by all processes, ended ones too
     waited: float  # ready to compute, while others did
+    aside: float  # computed by others than the runner
 
     def since(self, begin: "Usage") -> "Usage":
         return Usage(*(now - then for now, then in zip(self, begin, strict=True)))
@@ -41,6 +42,11 @@ class Usage(NamedTuple):
     def counted(self) -> float:
         """The time that counts: computing, or sleeping; not what others took."""
         return max(self.computed, self.elapsed - self.waited)
+
+    @property
+    def is_of_a_busy_machine(self) -> bool:
+        """Whether something else than the runner had a part in how long it took."""
+        return max(self.waited, self.aside) > BUSY * self.elapsed
 
 
 def supervise(init: int, lifeline: int, limits: dict, is_sandboxed: bool) -> None:
@@ -119,7 +125,7 @@ class _Watch:
             self._since = usage
         used = usage.since(self._since)
         if used.counted > self._allowed:
-            return {"seconds": used.counted, "busy": used.waited > BUSY * used.elapsed}
+            return {"seconds": used.counted, "busy": used.is_of_a_busy_machine}
         return {}
 
     def whose(self, available: int) -> dict:
@@ -134,7 +140,8 @@ class _Watch:
     def _usage(self, family: list[_Process]) -> Usage:
         self._most = max(self._most, sum(process.computed for process in family))
         waited = sum(map(_waited_seconds, family))
-        return Usage(time.monotonic() - self._began, self._most, waited)
+        aside = sum(process.computed for process in family[2:])  # after init and the runner
+        return Usage(time.monotonic() - self._began, self._most, waited, aside)
 
     def _uses_more_memory(self, pids: list[int]) -> bool:
         parked = sum(map(_parked_bytes, pids))

@@ -20,11 +20,20 @@ import os
 import signal
 import socket
 import sys
+from typing import Any, NamedTuple
 
 from course_lib.grading.sandbox import confinement, supervisor
+from course_lib.grading.sandbox.student_process import Libraries, serve
 from course_lib.grading.sandbox.syscalls import build_filter
 
 HELLO, GO_ON = b"?", b"!"
+
+
+class _Prepared(NamedTuple):
+    """What is made once for all runs."""
+
+    system_calls: Any  # the filter; None without a sandbox
+    libraries: Libraries
 
 
 def main(config: dict) -> None:
@@ -42,6 +51,7 @@ def main(config: dict) -> None:
         confinement.become_nobody()
         system_calls = build_filter()
     problems = _preload(config["preload"])
+    prepared = _Prepared(system_calls, Libraries())
     gc.collect()
     gc.freeze()
     control.sendall(json.dumps({"problems": problems}).encode() + b"\n")
@@ -52,14 +62,13 @@ def main(config: dict) -> None:
             return  # the grader is gone
         if os.fork() == 0:
             control.close()
-            _as_last(_be_supervisor, *sockets, config, system_calls)
+            _as_last(_be_supervisor, *sockets, config, prepared)
         for number in sockets:
             os.close(number)
 
 
 def _preload(names: list[str]) -> list[str]:
     import course_lib.grading
-    import course_lib.grading.sandbox.student_process
 
     course_lib.grading.check = lambda *_, **__: None  # the grader's own questions decide
     problems = []
@@ -86,7 +95,7 @@ def _as_last(function, *arguments) -> None:
         os._exit(status)
 
 
-def _be_supervisor(commands: int, lifeline: int, config: dict, system_calls) -> None:
+def _be_supervisor(commands: int, lifeline: int, config: dict, prepared: _Prepared) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     if config["is_grouped"]:
@@ -97,12 +106,12 @@ def _be_supervisor(commands: int, lifeline: int, config: dict, system_calls) -> 
     init = os.fork()
     if init == 0:
         os.close(lifeline)
-        _as_last(_be_init, commands, config, system_calls)
+        _as_last(_be_init, commands, config, prepared)
     os.close(commands)
     supervisor.supervise(init, lifeline, config["limits"], config["is_sandboxed"])
 
 
-def _be_init(commands: int, config: dict, system_calls) -> int:
+def _be_init(commands: int, config: dict, prepared: _Prepared) -> int:
     os.setsid()
     address_space = confinement.address_space_bytes()
     if config["is_sandboxed"]:
@@ -112,10 +121,10 @@ def _be_init(commands: int, config: dict, system_calls) -> int:
     confinement.set_limits(config["limits"], address_space, config["is_sandboxed"])
     if config["is_sandboxed"]:
         confinement.drop_capabilities()
-        system_calls.load()
+        prepared.system_calls.load()
     runner = os.fork()
     if runner == 0:
-        _as_last(_be_runner)
+        _as_last(_be_runner, prepared.libraries)
     os.close(confinement.COMMANDS)
     while True:
         pid, status = os.wait()
@@ -124,12 +133,10 @@ def _be_init(commands: int, config: dict, system_calls) -> int:
             return code if code >= 0 else 128 - code
 
 
-def _be_runner() -> int:
-    from course_lib.grading.sandbox.student_process import serve
-
+def _be_runner(libraries: Libraries) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with socket.socket(fileno=confinement.COMMANDS) as connection:
-        serve(connection)
+        serve(connection, libraries)
     return 0
 
 
