@@ -1,0 +1,634 @@
+"""Questions of exercise 2, and the wrong answers that students give."""
+
+import math
+
+import torch
+
+from course_lib.grading.authoring.mistakes import (
+    mean_for_sum,
+    no_gradient,
+    normal,
+    one_step_wrong,
+    uniform,
+    whole,
+    without_graph,
+)
+from course_lib.grading.authoring.questions import KnownMistake, Question
+
+# ------------------------------------------------------------------------------ inputs
+
+
+def spread_out(rng, count, num_values):
+    """Rows that differ most along one direction, less along the next; far from zero."""
+    scales = 2 * 0.6 ** torch.arange(num_values)
+    turned = torch.linalg.qr(normal(rng, num_values, num_values)).Q
+    return (normal(rng, count, num_values) * scales) @ turned + uniform(rng, num_values, high=3)
+
+
+def patches_to_rebuild(rng):
+    num_values = whole(rng, 4, 7)
+    return {"x": spread_out(rng, whole(rng, 20, 30), num_values), "k": whole(rng, 2, 3)}
+
+
+def all_components(rng):
+    num_values = whole(rng, 2, 4)
+    return {"x": spread_out(rng, whole(rng, 9, 12), num_values), "k": num_values}
+
+
+def one_component(rng):
+    return {"x": spread_out(rng, whole(rng, 12, 16), whole(rng, 3, 5)), "k": 1}
+
+
+def fewer_patches_than_values(rng):
+    return {"x": spread_out(rng, whole(rng, 4, 5), whole(rng, 8, 10)), "k": 2}
+
+
+def one_patch(rng):
+    return {"x": spread_out(rng, 1, whole(rng, 3, 5)), "k": 1}
+
+
+def shuffled_eigenvalues(rng):
+    return {"eigenvalues": uniform(rng, whole(rng, 4, 9), low=0.1, high=3)}
+
+
+def with_zeros(rng):
+    values = torch.cat([uniform(rng, whole(rng, 2, 4), low=0.5, high=9), torch.zeros(2)])
+    return {"eigenvalues": values[torch.tensor(rng.permutation(len(values)))]}
+
+
+def one_eigenvalue(rng):
+    return {"eigenvalues": uniform(rng, 1, low=2, high=5)}
+
+
+def covariance(rng, num_values):
+    x = normal(rng, 3 * num_values, num_values)
+    return x.T @ x / len(x)
+
+
+def linear_layers(rng, num_values, num_codes):
+    return {
+        "C": covariance(rng, num_values),
+        "W": normal(rng, num_codes, num_values, scale=0.5),
+        "W_out": normal(rng, num_values, num_codes, scale=0.5),
+    }
+
+
+def narrow_layers(rng):
+    return linear_layers(rng, whole(rng, 4, 6), whole(rng, 2, 3))
+
+
+def one_unit(rng):
+    return linear_layers(rng, whole(rng, 3, 5), 1)
+
+
+def square_layers(rng):
+    num_values = whole(rng, 2, 4)
+    return linear_layers(rng, num_values, num_values)
+
+
+def two_sheets(rng):
+    size, dimensions = whole(rng, 6, 9), whole(rng, 2, 3)
+    return {
+        "first": normal(rng, dimensions, size).double(),
+        "second": normal(rng, dimensions, size).double(),
+    }
+
+
+def unequal_sheets(rng):
+    size = whole(rng, 7, 9)
+    return {"first": normal(rng, 2, size).double(), "second": normal(rng, 4, size).double()}
+
+
+def equal_sheets(rng):
+    first = normal(rng, 3, whole(rng, 5, 7)).double()
+    return {"first": first, "second": normal(rng, 3, 3).double() @ first}
+
+
+def two_lines(rng):
+    size = whole(rng, 2, 4)
+    return {"first": normal(rng, 1, size).double(), "second": 3 * normal(rng, 1, size).double()}
+
+
+def sheets_at_right_angles(rng):
+    basis = torch.linalg.qr(normal(rng, 5, 5).double()).Q
+    return {"first": basis[:2], "second": basis[[1, 4]]}
+
+
+def tall_decoder(rng):
+    return {"W_out": normal(rng, whole(rng, 5, 7), whole(rng, 2, 4), scale=0.7)}
+
+
+def one_column(rng):
+    return {"W_out": normal(rng, whole(rng, 3, 5), 1)}
+
+
+def orthonormal_decoder(rng):
+    return {"W_out": torch.linalg.qr(normal(rng, whole(rng, 4, 6), 3)).Q}
+
+
+def waves(n):
+    return lambda rng: {"n": n}
+
+
+def any_waves(rng):
+    return {"n": whole(rng, 5, 16)}
+
+
+# ---------------------------------------------------------------------------- mistakes
+
+# Right answers, in which one step can be replaced by a wrong one.
+
+
+def rebuild(x, k, *, mean=lambda x: x.mean(dim=0), back=True):
+    m = mean(x)
+    v = torch.linalg.svd(x - m, full_matrices=False).Vh[:k]
+    return (x - m) @ v.T @ v + (m if back else 0)
+
+
+def columns_for_rows(x, k):
+    m = x.mean(dim=0)
+    _, _, v = torch.linalg.svd(x - m)
+    return (x - m) @ v[:, :k] @ v[:, :k].T + m
+
+
+def ascending(x, k):
+    m = x.mean(dim=0)
+    v = torch.linalg.eigh((x - m).T @ (x - m)).eigenvectors[:, :k]
+    return (x - m) @ v @ v.T + m
+
+
+def lost(eigenvalues, *, order=lambda v: v.sort(descending=True).values, keep=0, over=lambda v: 1):
+    values = order(eigenvalues)
+    kept = torch.cat([torch.zeros(1), values.cumsum(0)])
+    return ((1 - keep) * (values.sum() - kept) + keep * kept) / over(values)
+
+
+def linear_loss(
+    C, W, W_out, *, left=lambda W, W_out: torch.eye(len(W_out)) - W_out @ W, seen=lambda r, C: r @ C
+):
+    r = left(W, W_out)
+    return (seen(r, C) * r).sum()
+
+
+def angles(
+    first,
+    second,
+    *,
+    basis=lambda rows: torch.linalg.qr(rows.T).Q,
+    angle=lambda c: torch.rad2deg(torch.arccos(c.clamp(max=1))),
+):
+    return angle(torch.linalg.svdvals(basis(first).T @ basis(second)))
+
+
+def penalty(W_out, *, gram=lambda w: w.T @ w, of=lambda d: d.square().sum()):
+    g = gram(W_out)
+    return of(g - torch.eye(len(g)))
+
+
+def nested_loss(C, W, W_out, *, sizes=lambda m: range(1, m + 1), over=lambda m: 1):
+    losses = [linear_loss(C, W[:m], W_out[:, :m]) for m in sizes(len(W))]
+    return sum(losses) / over(len(W))
+
+
+def lapped(
+    n,
+    *,
+    half=0.5,
+    phase=lambda n: n / 2,
+    fade=lambda place, n: torch.sin(math.pi / (2 * n) * place),
+    scale=lambda n: math.sqrt(2 / n),
+    wave=0.5,
+):
+    place = torch.arange(2 * n) + half
+    k = torch.arange(n)[:, None] + wave
+    return scale(n) * fade(place, n) * torch.cos(math.pi / n * (place + phase(n)) * k)
+
+
+# --------------------------------------------------------------------------- questions
+
+QUESTIONS = (
+    Question(
+        id="pca-rebuild",
+        title="The best of k numbers",
+        points=3,
+        kind="function",
+        inputs=(
+            patches_to_rebuild,
+            all_components,
+            one_component,
+            fewer_patches_than_values,
+            one_patch,
+        ),
+        rtol=1e-3,
+        atol=1e-3,
+        mistakes=(
+            KnownMistake(
+                "not-centred",
+                one_step_wrong(rebuild, mean=lambda x: torch.zeros(x.shape[1])),
+                "The first direction points at the mean here, and wastes a number on it. Subtract "
+                "the mean patch before the decomposition, and add it again at the end.",
+            ),
+            KnownMistake(
+                "mean-not-added",
+                one_step_wrong(rebuild, back=False),
+                "These patches are still seen from their mean. Add it after the last product.",
+            ),
+            KnownMistake(
+                "one-mean-for-all",
+                one_step_wrong(rebuild, mean=torch.mean),
+                "You subtracted one number. The mean patch has as many values as a patch: take the "
+                "mean over the rows only.",
+            ),
+            KnownMistake(
+                "mean-of-each-patch",
+                lambda x, k: rebuild((x.T - x.mean(dim=1)).T, k) + x.mean(dim=1, keepdim=True),
+                "You took each patch's own mean away, which is one number more per patch. The mean "
+                "patch is the same for all: the mean over the rows.",
+            ),
+            KnownMistake(
+                "weakest-directions",
+                ascending,
+                "eigh lists eigenvalues from the smallest to the largest, so these are the "
+                "directions that matter least. Take the last k columns, or use svd.",
+            ),
+            KnownMistake(
+                "columns-for-rows",
+                columns_for_rows,
+                "torch.linalg.svd returns Vᵀ: the directions are its rows, so you want the first k "
+                "rows, not the first k columns.",
+            ),
+            KnownMistake(
+                "returns-the-code",
+                lambda x, k: (
+                    (x - x.mean(dim=0))
+                    @ torch.linalg.svd(x - x.mean(dim=0), full_matrices=False).Vh[:k].T
+                ),
+                "That is the code, k numbers for each patch. Go back from it to patches.",
+            ),
+        ),
+    ),
+    Question(
+        id="pca-lost",
+        title="What is lost",
+        points=2,
+        kind="function",
+        inputs=(shuffled_eigenvalues, with_zeros, one_eigenvalue),
+        mistakes=(
+            KnownMistake(
+                "kept",
+                one_step_wrong(lost, keep=1),
+                "That is what is kept: the largest k eigenvalues. Lost are all the others.",
+            ),
+            KnownMistake(
+                "not-sorted",
+                one_step_wrong(lost, order=lambda values: values),
+                "PCA keeps the largest eigenvalues first, and these come in any order: sort them.",
+            ),
+            KnownMistake(
+                "smallest-kept",
+                one_step_wrong(lost, order=lambda values: values.sort().values),
+                "You keep the smallest eigenvalues first. sort goes upwards unless you say "
+                "descending=True.",
+            ),
+            KnownMistake(
+                "mean",
+                one_step_wrong(lost, over=len),
+                "You divided by the number of values. Asked is the squared error of a whole patch.",
+            ),
+            KnownMistake(
+                "from-one-on",
+                lambda eigenvalues: lost(eigenvalues)[1:],
+                "There is one entry too few: k begins with 0, where everything is lost.",
+            ),
+            KnownMistake(
+                "next-eigenvalue",
+                lambda eigenvalues: torch.cat(
+                    [eigenvalues.sort(descending=True).values, torch.zeros(1)]
+                ),
+                "That is the largest eigenvalue that is left out. All that are left out add up.",
+            ),
+        ),
+    ),
+    Question(
+        id="linear-loss",
+        title="The loss of a linear autoencoder",
+        points=3,
+        kind="gradient",
+        gradient_of=("W", "W_out"),
+        inputs=(narrow_layers, one_unit, square_layers),
+        mistakes=(
+            no_gradient(
+                without_graph(linear_loss),
+                "The value is right, but torch cannot go back from it to W. Something cut the "
+                "graph: torch.no_grad(), .item(), .detach(), .numpy() or torch.tensor(…).",
+            ),
+            KnownMistake(
+                "covariance-left-out",
+                one_step_wrong(linear_loss, seen=lambda r, C: r),
+                "C does not occur in your result. As it stands all directions count alike; patches "
+                "vary far more along some than along others.",
+            ),
+            KnownMistake(
+                "one-factor",
+                lambda C, W, W_out: (C - W_out @ W @ C).trace(),
+                "The error is squared, so I − W'W stands on both sides of C, the second one "
+                "transposed.",
+            ),
+            KnownMistake(
+                "norm-of-the-product",
+                lambda C, W, W_out: (C - W_out @ W @ C).square().sum(),
+                "That squares C too. The loss is linear in C: the trace of R C Rᵀ, R = I − W'W.",
+            ),
+            KnownMistake(
+                "transposed-on-the-left",
+                one_step_wrong(
+                    linear_loss, left=lambda W, W_out: torch.eye(len(W_out)) - W.T @ W_out.T
+                ),
+                "You have Rᵀ C R where R C Rᵀ is wanted, with R = I − W'W.",
+            ),
+            mean_for_sum(
+                linear_loss,
+                lambda C, *_: len(C),
+                "You divided by the number of values. L sums the squares over a patch, and C holds "
+                "the mean over the patches already.",
+            ),
+        ),
+    ),
+    Question(
+        id="orthogonality",
+        title="A penalty that makes axes orthonormal",
+        points=2,
+        kind="gradient",
+        gradient_of=("W_out",),
+        inputs=(tall_decoder, one_column, orthonormal_decoder),
+        mistakes=(
+            KnownMistake(
+                "rows",
+                one_step_wrong(penalty, gram=lambda w: w @ w.T),
+                "These are the products of its rows. There are more rows than dimensions, so they "
+                "never can be orthonormal; what a unit draws is a column of W'.",
+            ),
+            KnownMistake(
+                "lengths-free",
+                one_step_wrong(penalty, of=lambda d: (d * (1 - torch.eye(len(d)))).square().sum()),
+                "You left out the diagonal, so the columns are at right angles but of any length. "
+                "Orthonormal ones have length 1.",
+            ),
+            KnownMistake(
+                "not-squared",
+                one_step_wrong(penalty, of=lambda d: d.square().sum().clamp(min=1e-12).sqrt()),
+                "That is the norm. Its square has a gradient that vanishes smoothly at the goal.",
+            ),
+            KnownMistake(
+                "mean",
+                one_step_wrong(penalty, of=lambda d: d.square().mean()),
+                "‖·‖² sums the squares of all entries; you took their mean.",
+            ),
+            no_gradient(
+                without_graph(penalty),
+                "The value is right, but torch cannot go back from it to W'. Something cut the "
+                "graph: torch.no_grad(), .item(), .detach(), .numpy() or torch.tensor(…).",
+            ),
+        ),
+    ),
+    Question(
+        id="principal-angles",
+        title="Angles between two sheets",
+        points=3,
+        kind="function",
+        inputs=(two_sheets, unequal_sheets, equal_sheets, two_lines, sheets_at_right_angles),
+        rtol=1e-4,
+        atol=1e-3,
+        mistakes=(
+            KnownMistake(
+                "not-orthonormal",
+                one_step_wrong(angles, basis=lambda rows: (rows / rows.norm(dim=1)[:, None]).T),
+                "Vectors of length 1 are not enough: they must be at right angles to each other. "
+                "torch.linalg.qr makes an orthonormal basis of the columns that it gets.",
+            ),
+            KnownMistake(
+                "radians",
+                one_step_wrong(angles, angle=lambda c: torch.arccos(c.clamp(max=1))),
+                "These are radians. A right angle has 90 degrees.",
+            ),
+            KnownMistake(
+                "cosines",
+                one_step_wrong(angles, angle=lambda c: c),
+                "These are the cosines of the angles.",
+            ),
+            KnownMistake(
+                "largest-first",
+                lambda first, second: angles(first, second).flip(0),
+                "The order is reversed. A large cosine is a small angle, and the smallest angle "
+                "comes first.",
+            ),
+            KnownMistake(
+                "vector-by-vector",
+                lambda first, second: (
+                    torch.rad2deg(
+                        torch.arccos(
+                            torch.nn.functional.cosine_similarity(
+                                first[: len(second)], second[: len(first)]
+                            ).abs()
+                        )
+                    )
+                    .sort()
+                    .values
+                ),
+                "You compared the vectors one by one. The same sheet can be spanned by quite other "
+                "vectors: the angles must not depend on which.",
+            ),
+            KnownMistake(
+                "sines",
+                one_step_wrong(
+                    angles,
+                    angle=lambda c: torch.rad2deg(torch.arcsin(c.clamp(max=1))).sort().values,
+                ),
+                "The singular values are cosines: you want arccos.",
+            ),
+        ),
+    ),
+    Question(
+        id="nested-loss",
+        title="A loss that knows an order",
+        points=3,
+        kind="gradient",
+        gradient_of=("W", "W_out"),
+        inputs=(narrow_layers, one_unit, square_layers),
+        mistakes=(
+            KnownMistake(
+                "all-units-only",
+                linear_loss,
+                "That is the loss of all units together, which does not care which comes first.",
+            ),
+            KnownMistake(
+                "each-unit-alone",
+                lambda C, W, W_out: sum(
+                    linear_loss(C, W[m : m + 1], W_out[:, m : m + 1]) for m in range(len(W))
+                ),
+                "You asked each unit to draw alone, so all of them will find the first direction. "
+                "Unit 2 draws together with unit 1.",
+            ),
+            KnownMistake(
+                "without-the-last",
+                one_step_wrong(nested_loss, sizes=lambda m: range(1, m)),
+                "range ends before its last number: the loss of all units is missing.",
+            ),
+            KnownMistake(
+                "from-nobody-on",
+                one_step_wrong(nested_loss, sizes=lambda m: range(m + 1)),
+                "You begin with no unit at all, which adds the whole variance. Begin with one.",
+            ),
+            mean_for_sum(
+                nested_loss,
+                lambda C, W, W_out: len(W),
+                "You took the mean over the sizes. Here their losses are added up.",
+            ),
+            no_gradient(
+                without_graph(nested_loss),
+                "The value is right, but torch cannot go back from it to W. Something cut the "
+                "graph: torch.no_grad(), .item(), .detach(), .numpy() or torch.tensor(…).",
+            ),
+        ),
+    ),
+    Question(
+        id="same-sheet",
+        title="What the loss does not see",
+        points=1,
+        kind="choice",
+        options="abcd",
+        mistakes=(
+            KnownMistake(
+                "not-converged",
+                "a",
+                "Its loss is that of PCA already. What would more steps change?",
+            ),
+            KnownMistake(
+                "local-minimum",
+                "b",
+                "A local minimum would have a larger loss. This one has the smallest there is.",
+            ),
+            KnownMistake(
+                "tied-weights",
+                "d",
+                "Tied weights make the axes orthonormal. Can you turn such axes within their "
+                "sheet, and does the loss notice?",
+            ),
+        ),
+    ),
+    Question(
+        id="lapped-matrix",
+        title="Waves that overlap",
+        points=3,
+        kind="function",
+        inputs=(waves(2), waves(8), any_waves, waves(1)),
+        mistakes=(
+            KnownMistake(
+                "no-fading",
+                one_step_wrong(lapped, fade=lambda place, n: 1),
+                "These waves begin and end at full height, as those of blocks do. The factor that "
+                "fades them in and out is missing.",
+            ),
+            KnownMistake(
+                "fades-twice",
+                one_step_wrong(lapped, fade=lambda place, n: torch.sin(math.pi / n * place)),
+                "Your waves fade in and out twice. One half turn of the sine lasts for all 2n "
+                "samples.",
+            ),
+            KnownMistake(
+                "whole-frequencies",
+                one_step_wrong(lapped, wave=0),
+                "The frequencies are k + ½. With whole ones, as in the cosine transform, waves "
+                "that overlap are not at right angles.",
+            ),
+            KnownMistake(
+                "no-shift",
+                one_step_wrong(lapped, phase=lambda n: 0),
+                "The waves are in the wrong place: n/2 is added to j + ½ inside the cosine.",
+            ),
+            KnownMistake(
+                "no-half-step",
+                one_step_wrong(lapped, half=0),
+                "Samples lie in the middle of pixels: j + ½, in the sine as in the cosine.",
+            ),
+            KnownMistake(
+                "scaled-for-2n",
+                one_step_wrong(lapped, scale=lambda n: math.sqrt(1 / n)),
+                "Your rows have length √½. The factor is √(2/n), for n and not for 2n waves.",
+            ),
+            KnownMistake(
+                "transposed",
+                lambda n: lapped(n).T,
+                "Rows and columns are exchanged: a row is one wave, along its 2n samples.",
+            ),
+        ),
+    ),
+    Question(
+        id="bits-left",
+        title="Decibels into bits",
+        points=2,
+        kind="value",
+        decimals=2,
+        mistakes=(
+            KnownMistake(
+                "three-db",
+                5 - 12.04 / 3.01,
+                "3.01 dB are a factor 2 in variance. A bit halves the step, which is a factor 4 in "
+                "variance: 6.02 dB.",
+            ),
+            KnownMistake(
+                "saved",
+                12.04 / 6.02,
+                "That is what is saved. Asked is what is left of 5 bits.",
+            ),
+            KnownMistake(
+                "per-block",
+                5 - 12.04 / 6.02 / 64,
+                "The gain holds for each pixel already: do not share it among the 64 of a block.",
+            ),
+            KnownMistake(
+                "decibels",
+                5 - 12.04,
+                "You subtracted decibels from bits. How many decibels are a bit?",
+            ),
+            KnownMistake(
+                "ratio",
+                5 / 16,
+                "12.04 dB are a factor 16 in variance, and bits count its logarithm: they are "
+                "subtracted, not divided.",
+            ),
+        ),
+    ),
+    Question(
+        id="beyond-blocks",
+        title="How far the theorem goes",
+        points=1,
+        kind="choice",
+        options="abcd",
+        mistakes=(
+            KnownMistake(
+                "all-linear",
+                "a",
+                "The lecture has measured two linear transforms that need fewer bits. What do they "
+                "do that a block transform cannot?",
+            ),
+            KnownMistake(
+                "nonlinear-only",
+                "b",
+                "Lapped waves are linear, and need fewer bits than the KLT of blocks.",
+            ),
+            KnownMistake(
+                "other-pictures",
+                "d",
+                "It holds for the data that the KLT was learned from. On other photographs the "
+                "cosines were ahead.",
+            ),
+        ),
+    ),
+    Question(
+        id="gain-is-not-bits",
+        title="More gain, more bits",
+        points=3,
+        kind="written",
+    ),
+)
