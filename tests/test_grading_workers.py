@@ -1,15 +1,18 @@
 """Several notebooks graded at a time on one machine: one sandbox, one answer key, no loss."""
 
 import contextlib
+import json
 import subprocess
 import sys
 from dataclasses import replace
 
+import nbformat
 import psutil
 import pytest
 from sample_exercise import REPOSITORY, SCALE, write_sample
 from test_grading_hostile import LIMITS, POINTS, submission
 
+from course_lib.grading.authoring import nodes
 from course_lib.grading.classroom import jobs
 from course_lib.grading.classroom.exercise_files import find_exercise_files
 from course_lib.grading.classroom.jobs import Recipe, grade_here, make_plan
@@ -115,6 +118,48 @@ print(sorted({"nbformat", "jsonschema", "distributed"} & {*sys.modules}))
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY
     )
     assert (run.stdout, run.returncode) == ("[]\n", 0), run.stderr
+
+
+NOTEBOOKS = sorted([*REPOSITORY.glob("solutions/*.ipynb"), *REPOSITORY.glob("notebooks/*.ipynb")])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_notebook_reads_as_nbformat_reads_it_and_is_written_as_its_own(path):
+    text = path.read_text(encoding="utf-8")
+    read, plain = nodes.read_notebook(text), nbformat.reads(text, as_version=4)
+    assert read == plain
+    assert nbformat.writes(read) == nbformat.writes(plain)
+    assert read.cells[0].metadata is read["cells"][0]["metadata"]
+
+
+def test_cells_are_made_as_nbformat_makes_them():
+    made = nodes.make_notebook({"language_info": {"name": "python"}})
+    plain = nbformat.v4.new_notebook(metadata={"language_info": {"name": "python"}})
+    made.cells = [nodes.make_cell("code", "1", "one", {"tags": []})]
+    made.cells.append(nodes.make_cell("markdown", "*x*", "two"))
+    plain.cells = [nbformat.v4.new_code_cell("1", id="one", metadata={"tags": []})]
+    plain.cells.append(nbformat.v4.new_markdown_cell("*x*", id="two"))
+    assert json.loads(nbformat.writes(made)) == json.loads(nbformat.writes(plain))
+    assert made == plain
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = made.nothing
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"nbformat": 4}',
+        '{"nbformat": 3, "worksheets": []}',
+        '{"nbformat": 4, "cells": [3]}',
+        '{"nbformat": 4, "cells": [{"cell_type": "code", "metadata": {}}]}',
+    ],
+)
+def test_what_is_no_notebook_of_format_4_is_refused(text):
+    with pytest.raises(ValueError):
+        nodes.read_notebook(text)
 
 
 def _noting(opened: list, plain):
