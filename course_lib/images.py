@@ -4,6 +4,7 @@ At the edge of the library an image is ``uint8 (H, W, 3)`` sRGB; inside, a tenso
 ``float32 (B, 3, H, W)`` in [0, 1]. Everything else is converted here, or refused by name.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,21 +14,23 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pooch
 import requests
 import torch
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image
 from tqdm.auto import tqdm
 
-from course_lib.errors import CourseWarning, InputError
-from course_lib.paths import atomic_write, data_dir
+from course_lib.errors import CourseWarning
+from course_lib.paths import atomic_write, check_output, data_dir, is_special
+from course_lib.pictures.files import FORMATS, check_head, decode_picture
+from course_lib.pictures.pixels import MAX_PIXELS, ImageError, as_rgb8, check_size
 
-MAX_PIXELS = 2**26
+__all__ = ["MAX_PIXELS", "ImageError", "as_rgb8", "check_size"]  # and all that stands here
 
-# Formats read; Pillow knows more, among them some that start other programs.
-_READ_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "JPEG2000", "TIFF", "BMP", "PPM", "GIF")
+_MAX_FILE_BYTES = 2**30  # more than any picture of 2^26 pixels needs, metadata included
 _WRITE_OPTIONS = {
     ".png": {"format": "PNG"},
     ".webp": {"format": "WEBP", "lossless": True},
@@ -51,43 +54,53 @@ _IMAGE_SUFFIXES |= {".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".gif", ".j
 _HIDDEN = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"}  # and .names
 
 
-class ImageError(InputError):
-    """Not a picture, or not one that the course can use."""
-
-
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path | BinaryIO) -> np.ndarray:
     """Read a picture as ``uint8 (H, W, 3)`` sRGB.
 
     The camera's rotation and an embedded colour profile are applied, grey becomes three equal
-    channels, transparency is laid on white, 16 bits are rounded to 8.
+    channels, transparency is laid on white, more than 8 bits are rounded to 8. What exactly is done
+    to pictures of which kind is told in `course_lib.pictures.files`.
+
+    Args:
+        path: of the file, or the open file itself.
 
     Raises:
         ImageError: missing, unreadable, no picture, animated, or over 2^26 pixels (found before
             any pixel is decoded).
     """
-    path = Path(path)
+    is_open = hasattr(path, "read")
+    name = str(getattr(path, "name", "the open file") if is_open else path)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"Cannot read {path}: {error.strerror}. Check the path.") from error
-    return _decode(content, str(path))
+        with contextlib.nullcontext(path) if is_open else open(path, "rb") as file:
+            content = file.read(_MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero in it
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"Cannot read {name}: {reason}. Check the path.") from error
+    if len(content) > _MAX_FILE_BYTES:
+        raise ImageError(
+            f"{name} has more than {_MAX_FILE_BYTES:,} bytes, which no picture of up to "
+            f"{MAX_PIXELS:,} pixels needs. Check the path."
+        )
+    return decode_picture(content, name)
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
     """Write ``uint8 (H, W, 3)`` without loss, in the format that the file's ending names.
 
-    The file appears whole or not at all.
+    The file appears whole or not at all; into pipes and devices without an ending, such as
+    ``/dev/stdout``, goes a PNG.
 
     Raises:
         ImageError: not an image, or an ending that is not .png, .webp, .tif, .bmp or .ppm: other
             formats would lose quality once more.
         CourseError: the place cannot be written.
     """
-    path = Path(path)
-    options = _WRITE_OPTIONS.get(path.suffix.lower())
+    check_output(path)
+    ending = Path(path).suffix.lower() or (".png" if is_special(path) else "")
+    options = _WRITE_OPTIONS.get(ending)
     if options is None:
         raise ImageError(
-            f"Cannot write {path}: its ending is {path.suffix or 'missing'!r}; expected one that "
+            f"Cannot write {path}: its ending is {ending or 'missing'!r}; expected one that "
             f"keeps every pixel: {', '.join(_WRITE_OPTIONS)}."
         )
     buffer = BytesIO()
@@ -96,55 +109,6 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     except (OSError, ValueError) as error:
         raise ImageError(f"Cannot write {path}: {error}. PNG takes every size.") from error
     atomic_write(path, buffer.getvalue())
-
-
-def as_rgb8(array: np.ndarray) -> np.ndarray:
-    """Any usual picture array as ``uint8 (H, W, 3)``.
-
-    Accepts (H, W) grey, (H, W, 1) grey, (H, W, 2) grey with alpha, (H, W, 3) and (H, W, 4) with
-    alpha; uint8, uint16 (over its full range), bool, and floats in [0, 1]. Transparency is laid
-    on white.
-
-    Raises:
-        ImageError: anything else, by name.
-    """
-    if not isinstance(array, np.ndarray):
-        raise ImageError(
-            f"Got {type(array).__name__}; expected a NumPy array (H, W, 3). "
-            "Tensors go through to_image, files through read_image."
-        )
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or array.size == 0:
-        hint = ""
-        if array.ndim == 3 and array.shape[0] in (1, 3, 4):
-            hint = " Channels come last here: array.transpose(1, 2, 0)."
-        raise ImageError(
-            f"Got an array of shape {array.shape}; expected (H, W) or (H, W, 1 to 4 channels) "
-            f"with at least one pixel.{hint}"
-        )
-    check_size(*array.shape[:2])
-    array = _to_8_bits(array)
-    channels = array.shape[2]
-    if channels in (2, 4):
-        color, alpha = array[..., :-1].astype(np.uint32), array[..., -1:].astype(np.uint32)
-        array = ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    if channels in (1, 2):
-        array = np.repeat(array, 3, axis=2)
-    return np.require(array, requirements=["C", "W"])
-
-
-def check_size(height: int, width: int) -> None:
-    """Refuse pictures of no pixels or of more than 2^26.
-
-    Raises:
-        ImageError: the size is out of bounds.
-    """
-    if height < 1 or width < 1 or height * width > MAX_PIXELS:
-        raise ImageError(
-            f"The picture has {height}×{width} pixels; expected 1 to {MAX_PIXELS:,}. "
-            "Scale it down, or cut it into parts."
-        )
 
 
 def to_tensor(image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -189,7 +153,8 @@ def random_patches(
             "one image and one pixel."
         )
     images = [as_rgb8(image) for image in images]
-    rows, columns = torch.tensor([image.shape[:2] for image in images]).T - size + 1
+    sizes = torch.from_numpy(np.array([image.shape[:2] for image in images]))
+    rows, columns = sizes.T - size + 1
     if min(rows.min(), columns.min()) < 1:
         smallest = min((image.shape[:2] for image in images), key=min)
         raise ImageError(
@@ -197,11 +162,11 @@ def random_patches(
             "Use smaller patches, or leave that picture out."
         )
     last = torch.cumsum(rows * columns, 0)  # positions are numbered through all pictures
-    position = torch.randint(int(last[-1]), (count,), generator=generator)
+    position = torch.randint(int(last[-1]), (count,), generator=generator, device="cpu")
     chosen = torch.searchsorted(last, position, right=True)
     position -= (last - rows * columns)[chosen]
     top, left = position // columns[chosen], position % columns[chosen]
-    patches = torch.empty((count, 3, size, size), dtype=torch.uint8)
+    patches = torch.empty((count, 3, size, size), dtype=torch.uint8, device="cpu")
     for patch, index, y, x in zip(patches, chosen, top.tolist(), left.tolist(), strict=True):
         cut = images[index][y : y + size, x : x + size]
         patch.copy_(torch.from_numpy(cut).permute(2, 0, 1))
@@ -340,89 +305,11 @@ def _why_no_picture(path: Path) -> str | None:
     try:
         with (
             warnings.catch_warnings(action="ignore"),
-            Image.open(path, formats=_READ_FORMATS) as picture,
+            Image.open(path, formats=FORMATS) as picture,
         ):
-            _check_head(picture)
+            check_head(picture)
     except ImageError as error:
         return str(error).partition(";")[0]
     except Exception:  # Pillow raises many kinds on damaged files
         return None if path.suffix.lower() in _IMAGE_SUFFIXES else "not a picture"
     return None
-
-
-def _decode(content: bytes, name: str) -> np.ndarray:
-    """The bytes of a picture file as ``uint8 (H, W, 3)``; ``name`` is for messages."""
-    try:
-        with (
-            warnings.catch_warnings(action="ignore"),  # of doubtful files, which are judged here
-            Image.open(BytesIO(content), formats=_READ_FORMATS) as picture,
-        ):
-            _check_head(picture)
-            return as_rgb8(_pixels(ImageOps.exif_transpose(picture)))
-    except ImageError as error:
-        raise ImageError(f"Cannot use {name}: {error}") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"Cannot use {name}: {error}. Expected at most {MAX_PIXELS:,} pixels."
-        ) from error
-    except Exception as error:  # Pillow raises many kinds on damaged files
-        reason = "" if isinstance(error, Image.UnidentifiedImageError) else f" ({error})"
-        raise ImageError(
-            f"{name} is not a picture, or a damaged one{reason}. Expected one of "
-            f"{', '.join(_READ_FORMATS)}."
-        ) from error
-
-
-def _check_head(picture: Image.Image) -> None:
-    """Refuse a picture by what it says of itself, before any pixel is decoded."""
-    check_size(picture.height, picture.width)
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1 and picture.format != "MPO":  # a phone's MPO: previews beside a JPEG
-        raise ImageError(f"it has {frames} frames; expected a single picture")
-
-
-def _pixels(picture: Image.Image) -> np.ndarray:
-    """The pixels of an upright picture as an array that `as_rgb8` takes, in sRGB."""
-    if picture.mode.startswith("I"):  # 16-bit grey, which Pillow may widen to 32
-        levels = np.asarray(picture).astype(np.int64)
-        if levels.min() < 0 or levels.max() > 65535:
-            raise ImageError(
-                f"its levels go from {levels.min()} to {levels.max()}; expected 16 bits"
-            )
-        return levels.astype(np.uint16)
-    if picture.mode == "F":
-        raise ImageError(
-            "it has floating-point levels without a stated range; expected 8 or 16 bits"
-        )
-    transparent = "A" in picture.getbands() or "transparency" in picture.info
-    mode = "RGBA" if transparent else "RGB"
-    profile = picture.info.get("icc_profile")
-    if profile and picture.mode in ("RGB", "RGBA", "CMYK", "L"):
-        try:
-            source = ImageCms.ImageCmsProfile(BytesIO(profile))
-            converted = ImageCms.profileToProfile(
-                picture, source, ImageCms.createProfile("sRGB"), outputMode=mode
-            )
-            return np.asarray(converted)
-        except (ImageCms.PyCMSError, OSError):
-            pass  # a broken profile: take the levels as they are, as viewers do
-    return np.asarray(picture.convert(mode))
-
-
-def _to_8_bits(array: np.ndarray) -> np.ndarray:
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype == bool:
-        return array.astype(np.uint8) * 255
-    if array.dtype == np.uint16:
-        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if np.issubdtype(array.dtype, np.floating):
-        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise ImageError(
-                f"Got {array.dtype} levels from {array.min()} to {array.max()}; expected floats "
-                "in [0, 1]. Divide by the largest possible level, or clip."
-            )
-        return np.rint(array * 255).astype(np.uint8)
-    raise ImageError(
-        f"Got levels of type {array.dtype}; expected uint8, uint16, bool, or floats in [0, 1]."
-    )

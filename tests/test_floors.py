@@ -13,7 +13,7 @@ from course_lib.paths import REPOSITORY
 # From the ground up. A package's name stands for all of its modules.
 FLOORS = (
     ("errors", "paths", "ranges", "locks", "device", "distributed", "weights", "outputs"),
-    ("images", "crops", "metrics", "losses", "layers", "quantization"),
+    ("pictures", "images", "crops", "metrics", "losses", "layers", "quantization"),
     ("coding", "tiling"),
     ("models", "pca_start", "joint", "coder", "classic", "codestreams"),
     ("codecs", "__init__"),  # `import course_lib` offers what codecs has

@@ -1,4 +1,10 @@
-"""`course encode`, `decode` and `inspect`: pictures to files and back."""
+"""`course encode`, `decode` and `inspect`: pictures to files and back.
+
+``-`` is standard input or output, as programs for pictures have it; a file of that name is ``./-``.
+What is said about a result then goes to standard error.
+"""
+
+import sys
 
 from course_lib.errors import InputError
 from course_lib.ranges import number, whole
@@ -6,8 +12,10 @@ from course_lib.ranges import number, whole
 
 def add_commands(commands) -> None:
     parser = commands.add_parser("encode", help="a picture to a file, by any codec of the course")
-    parser.add_argument("picture", metavar="PICTURE")
-    parser.add_argument("-o", dest="out", required=True, metavar="FILE")
+    parser.add_argument("picture", metavar="PICTURE", help="or - for standard input")
+    parser.add_argument(
+        "-o", dest="out", required=True, metavar="FILE", help="or - for standard output"
+    )
     parser.add_argument("--codec", required=True, metavar="NAME", help="jpeg, webp, avif, …")
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument(
@@ -25,37 +33,41 @@ def add_commands(commands) -> None:
     parser.set_defaults(run=_encode)
 
     parser = commands.add_parser("decode", help="a file back to a picture")
-    parser.add_argument("file", metavar="FILE")
-    parser.add_argument("-o", dest="out", required=True, metavar="PICTURE", help="a .png, …")
+    parser.add_argument("file", metavar="FILE", help="or - for standard input")
+    parser.add_argument(
+        "-o",
+        dest="out",
+        required=True,
+        metavar="PICTURE",
+        help="a .png, …, or - for a PNG to standard output",
+    )
     parser.add_argument(
         "--partial", action="store_true", help="from a progressive file that is cut"
     )
     parser.set_defaults(run=_decode)
 
     parser = commands.add_parser("inspect", help="what a file is, and where its bytes go")
-    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("file", metavar="FILE", help="or - for standard input")
     parser.set_defaults(run=_inspect)
 
 
 def _encode(options) -> None:
-    from pathlib import Path
-
     from course_lib.codecs import decode, encode_within, load_codec
     from course_lib.images import read_image
     from course_lib.metrics import bits_per_pixel, psnr
     from course_lib.paths import atomic_write
 
-    _check_output(options.picture, options.out)
-    image = read_image(options.picture)
+    out = _output(options.out, options.picture)
+    image = read_image(_input(options.picture))
     height, width, _ = image.shape
     if options.bpp is None:
         data = load_codec(options.codec, options.quality).encode(image)
     else:
         data = encode_within(image, options.codec, int(options.bpp * height * width / 8))
     decibels = psnr(image, decode(data))
-    atomic_write(Path(options.out), data)
+    atomic_write(out, data)
     bpp = bits_per_pixel(len(data), height, width)
-    print(f"{options.out}: {len(data):,} bytes, {bpp:.4f} bpp, PSNR {decibels:.2f} dB")
+    _tell(out, f"{len(data):,} bytes, {bpp:.4f} bpp, PSNR {decibels:.2f} dB")
 
 
 def _decode(options) -> None:
@@ -64,15 +76,15 @@ def _decode(options) -> None:
     from course_lib.images import write_image
     from course_lib.metrics import bits_per_pixel
 
-    _check_output(options.file, options.out)
-    data = read_file(options.file)
+    out = _output(options.out, options.file)
+    data = read_file(_input(options.file))
     image = decode(data, partial=options.partial)
     if options.partial:
         image, bpp = image
     else:
         bpp = bits_per_pixel(len(data), *image.shape[:2])
-    write_image(options.out, image)
-    print(f"{options.out}: {image.shape[0]}×{image.shape[1]} pixels from {bpp:.4f} bpp")
+    write_image(out, image)
+    _tell(out, f"{image.shape[0]}×{image.shape[1]} pixels from {bpp:.4f} bpp")
 
 
 def _inspect(options) -> None:
@@ -80,7 +92,7 @@ def _inspect(options) -> None:
     from course_lib.coding.container import NO_WEIGHTS, read_file, unpack
     from course_lib.metrics import bits_per_pixel
 
-    contents = unpack(read_file(options.file))
+    contents = unpack(read_file(_input(options.file)))
     header = contents.header
     rows = {"header": contents.header_bytes}
     rows |= {f"segment {n}": len(payload) for n, payload in enumerate(contents.segments, 1)}
@@ -96,10 +108,31 @@ def _inspect(options) -> None:
         print(f"{name:18} {num_bytes:11,} {bpp:9.4f} {num_bytes / contents.num_bytes:8.1%}")
 
 
-def _check_output(source: str, target: str) -> None:
-    from pathlib import Path
+def _input(name: str):
+    """The file to read, or the stream that ``-`` stands for."""
+    return sys.stdin.buffer if name == "-" else name
 
-    if Path(target).is_dir():
-        raise InputError(f"{target} is a folder. Add the name of the file to write.")
-    if Path(source).exists() and Path(target).exists() and Path(target).samefile(source):
-        raise InputError(f"{target} is the file to read. Choose another name for the result.")
+
+def _output(name: str, source: str) -> str:
+    """The place to write to, checked before any work is done."""
+    from course_lib.paths import STDOUT, check_output
+
+    if name == "-":
+        name = STDOUT
+        if sys.stdout.isatty():
+            raise InputError(
+                "Standard output is a terminal, which shows no file. Name one, or send the output "
+                "on: -o - | PROGRAM."
+            )
+    check_output(name, source=0 if source == "-" else source)
+    return name
+
+
+def _tell(out: str, what: str) -> None:
+    """Say what was written, where it does not get into it."""
+    from course_lib.paths import is_standard_output
+
+    if is_standard_output(out):
+        print(what, file=sys.stderr)
+    else:
+        print(f"{out}: {what}")

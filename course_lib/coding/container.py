@@ -20,11 +20,13 @@ A segment costs 5 bytes more than its payload below 64 bytes, 6 below 8 KiB, 7 b
 ((b'latents',), 30)
 """
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from course_lib.errors import BitstreamError, CourseError
 from course_lib.images import MAX_PIXELS
@@ -157,22 +159,27 @@ def read_header(data: bytes) -> Header:
     return _read_header(data)[0]
 
 
-def read_file(path: str | Path) -> bytes:
+def read_file(path: str | Path | BinaryIO) -> bytes:
     """The bytes of a file: its header first, then no more than a picture of that size can have.
+
+    Args:
+        path: of the file, or the open file itself.
 
     Raises:
         BitstreamError: the header is not one of ours.
         CourseError: the file cannot be read.
     """
+    is_open = hasattr(path, "read")
+    name = getattr(path, "name", "the open file") if is_open else path
     try:
-        with open(path, "rb") as file:
+        with contextlib.nullcontext(path) if is_open else open(path, "rb") as file:
             start = file.read(MAX_HEADER_BYTES)
             header = read_header(start)
             return start + file.read(max_file_bytes(header.height, header.width))
     except OSError as error:
-        raise CourseError(f"Cannot read {path}: {error.strerror}. Check the path.") from error
+        raise CourseError(f"Cannot read {name}: {error.strerror}. Check the path.") from error
     except BitstreamError as error:
-        raise BitstreamError(f"{path}: {error}") from error
+        raise BitstreamError(f"{name}: {error}") from error
 
 
 def payload_size(data: bytes) -> int:
