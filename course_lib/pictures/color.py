@@ -1,9 +1,9 @@
 """Colours as levels of sRGB, from what else a picture's levels may mean.
 
 A file says what its levels mean by an ICC profile, by the chunks gAMA and cHRM of a PNG, or by the
-numbers of ITU-T H.273 (the chunk cICP, AVIF's box nclx). LittleCMS applies profiles, in 8 bits for
-colours. A space that is three curves and a matrix, as nearly all spaces for pictures are, is also
-computed here, in floating point, for levels of 16 bits and for spaces that come without a profile::
+numbers of ITU-T H.273 (the chunk cICP, AVIF's box nclx). LittleCMS applies profiles of colours, in
+8 bits. A space that is curves and a matrix, as nearly all spaces for pictures are, is computed
+here, in floating point, where there are 16 bits, or grey, or no profile::
 
     levels ──► curves ──► light ──► matrix ──► light of sRGB's primaries ──► sRGB's curve ──► levels
 
@@ -115,12 +115,19 @@ def space_of_codes(primaries: int, transfer: int, is_full_range: bool = True) ->
 
 
 def space_of_profile(profile: bytes) -> Space | None:
-    """An ICC profile that is three curves and a matrix; None for all others, broken ones too."""
+    """An ICC profile of a curve of grey, or of three curves and a matrix.
+
+    None for all others, which have tables, and for broken ones.
+    """
     try:
         count = min(int.from_bytes(profile[128:132]), 200)
         entries = struct.iter_unpack(">4sII", profile[132 : 132 + 12 * count])
         tags = {name: profile[start : start + length] for name, start, length in entries}
-        if profile[16:24] != b"RGB XYZ " or b"A2B0" in tags:
+        if b"A2B0" in tags:
+            return None
+        if profile[16:24] == b"GRAYXYZ ":
+            return Space((_curve(tags[b"kTRC"]),) * 3, SRGB.to_xyz)
+        if profile[16:24] != b"RGB XYZ ":
             return None
         columns = [_numbers(tags[name][8:20]) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
         curves = tuple(_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC"))
@@ -155,8 +162,18 @@ def to_srgb(levels: np.ndarray, source: Space) -> np.ndarray:
     return result
 
 
+def lab_to_srgb(lab: np.ndarray) -> np.ndarray:
+    """CIELab at D50, (H, W, 3) bytes as in a TIFF (a and b have signs), as uint16 levels of sRGB."""
+    lightness = lab[..., 0] * (100 / 255)
+    a, b = (lab[..., channel].view(np.int8).astype(np.float64) for channel in (1, 2))
+    y = (lightness + 16) / 116
+    roots = np.stack([y + a / 500, y, y - b / 200], axis=-1)
+    xyz = np.where(roots > 6 / 29, roots**3, 3 * (6 / 29) ** 2 * (roots - 4 / 29)) * _D50
+    return np.rint(srgb_levels(xyz @ np.linalg.inv(SRGB.to_xyz).T) * 65535).astype(np.uint16)
+
+
 def apply_profile(picture: Image.Image, profile: bytes) -> np.ndarray | None:
-    """A picture of mode L, I;16, RGB or CMYK as uint8 (H, W, 3) of sRGB, by LittleCMS.
+    """A picture of mode L, RGB or CMYK as uint8 (H, W, 3) of sRGB, by LittleCMS.
 
     None when the profile is broken, or one for other colours than the picture has.
     """

@@ -5,7 +5,7 @@ Pillow. What becomes of which kind:
 
 - **More than 8 bits** are rounded once, level · 255 / white, not cut off: as in `pixels.as_rgb8`.
   Pillow gives the upper 8 bits of colours only, so the lower ones are fetched in a second pass. Of
-  JPEG 2000 in colour they cannot be: there Pillow's own rounding, level / 256, is up to one off.
+  JPEG 2000 in colour they cannot be, and Pillow makes white of more than 8 bits black: refused.
 - **Grey** becomes three equal channels; 0 is white where a TIFF says so.
 - **Transparency** is laid on white, level · alpha + white · (1 − alpha), after colours were
   converted: alpha bands, premultiplied or not, and the keys and palettes of PNG and GIF.
@@ -45,6 +45,7 @@ from course_lib.pictures.metadata import (
 )
 from course_lib.pictures.pixels import MAX_PIXELS, ImageError, as_rgb8, check_size
 from course_lib.pictures.tiff import (
+    bits_of_jpeg2000,
     has_pages,
     is_white_zero,
     levels_of_planes,
@@ -180,6 +181,11 @@ def _deep_levels(picture: Image.Image, content: bytes) -> tuple[str, np.ndarray]
         return "LA", bytes_of_both.view(">u2").astype(np.uint16)
     if picture.format == "PPM" and picture.mode in ("RGB", "L", "I"):
         return _ppm_levels(picture, content)
+    if picture.format == "JPEG2000" and picture.mode != "I;16" and bits_of_jpeg2000(content) > 8:
+        raise ImageError(
+            f"it is a JPEG 2000 of {bits_of_jpeg2000(content)} bits in colour, of which only grey "
+            "can be read with more than 8. Save it as PNG or TIFF"
+        )
     if rawmode in _PREMULTIPLIED:  # which Pillow divides by alpha, and cuts off
         return "RGBa", _load_as(picture, _PREMULTIPLIED)
     if picture.format == "TIFF" and (planes := levels_of_planes(picture, content)) is not None:
@@ -270,7 +276,9 @@ def _narrow_levels(picture: Image.Image) -> tuple[str, np.ndarray, np.ndarray | 
         return _palette_levels(picture)
     if mode == "1":
         picture, mode = picture.convert("L"), "L"
-    if mode in ("YCbCr", "LAB", "HSV", "RGBX"):
+    if mode == "LAB":
+        return "RGB", color.lab_to_srgb(np.asarray(picture)), None
+    if mode in ("YCbCr", "HSV", "RGBX"):
         picture, mode = picture.convert("RGB"), "RGB"
     levels, alpha = _without_alpha(mode, np.asarray(picture).reshape(*picture.size[::-1], -1))
     key = picture.info.get("transparency")
@@ -369,15 +377,12 @@ def _in_srgb(levels: np.ndarray, metadata: Metadata) -> np.ndarray:
     if channels != 4 and metadata.space is not None:
         return color.to_srgb(levels, metadata.space)
     profile = metadata.profile
-    is_deep = profile and channels == 3 and levels.dtype == np.uint16
-    if is_deep and (space := color.space_of_profile(profile)) is not None:
-        return color.to_srgb(levels, space)
-    if profile:
-        is_wide_grey = channels == 1 and levels.dtype == np.uint16
-        narrow = levels if is_wide_grey else _as_8_bits(levels)
-        mode = "I;16" if is_wide_grey else {1: "L", 3: "RGB", 4: "CMYK"}[channels]
-        source = narrow[..., 0] if channels == 1 else narrow
-        converted = color.apply_profile(_picture(source, mode), profile)
+    name = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}[channels]
+    if profile and profile[16:20] == name:
+        is_fine = channels == 1 or (channels == 3 and levels.dtype == np.uint16)
+        if is_fine and (space := color.space_of_profile(profile)) is not None:
+            return color.to_srgb(levels, space)
+        converted = color.apply_profile(_picture(_as_8_bits(levels)), profile)
         if converted is not None:
             return converted
     if channels == 4:
@@ -388,8 +393,8 @@ def _in_srgb(levels: np.ndarray, metadata: Metadata) -> np.ndarray:
     return levels
 
 
-def _picture(levels: np.ndarray, mode: str) -> Image.Image:
-    levels = np.ascontiguousarray(levels, levels.dtype.newbyteorder("<"))
+def _picture(levels: np.ndarray) -> Image.Image:
+    mode = {1: "L", 3: "RGB", 4: "CMYK"}[levels.shape[2]]
     return Image.frombytes(mode, levels.shape[1::-1], levels.tobytes())
 
 

@@ -1,4 +1,4 @@
-"""What Pillow leaves to whoever reads a TIFF's levels: white, planes, palettes, pages."""
+"""What Pillow leaves to whoever reads levels, mostly a TIFF's: white, planes, palettes, pages."""
 
 import struct
 from io import BytesIO
@@ -40,10 +40,15 @@ def white_of_grey(picture: Image.Image, content: bytes) -> tuple[int | None, int
         is_unsigned = picture.tag_v2.get(_KIND, (1,))[0] == 1
         return (2**bits - 1, 1) if bits <= 16 and is_unsigned else (None, 1)
     if picture.format == "JPEG2000":
-        start = content.find(_SIZ)
-        bits = (content[start + 42] & 0x7F) + 1 if start >= 0 else 16
+        bits = bits_of_jpeg2000(content)
         return (2**bits - 1, 2 ** (16 - bits)) if 8 < bits <= 16 else (65535, 1)
     return 65535, 1
+
+
+def bits_of_jpeg2000(content: bytes) -> int:
+    """Of the levels of its first channel."""
+    start = content.find(_SIZ)
+    return (content[start + 42] & 0x7F) + 1 if start >= 0 else 8
 
 
 def palette_of_16_bits(picture: Image.Image) -> list[int] | None:
