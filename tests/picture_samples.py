@@ -88,6 +88,26 @@ def png_samples() -> Iterator[Sample]:
             yield Sample(f"PNG | RGB {bits} | alpha | {name}", content, shown, accuracy)
 
 
+def interlaced_samples() -> Iterator[Sample]:
+    for bits, channels in (
+        (1, 1),
+        (2, 1),
+        (4, 1),
+        (8, 1),
+        (8, 3),
+        (16, 1),
+        (16, 2),
+        (16, 3),
+        (16, 4),
+    ):
+        array = levels(bits, channels)
+        color, alpha = (array[..., :-1], array[..., -1:]) if channels % 2 == 0 else (array, None)
+        shown = rgb(unit(color, bits))
+        shown = shown if alpha is None else on_white(shown, unit(alpha, bits))
+        content = make.png(array, bits, interlaced=True)
+        yield Sample(f"PNG | {channels} channels of {bits} bits | interlaced", content, shown)
+
+
 def palette_samples() -> Iterator[Sample]:
     for bits in (1, 2, 4, 8):
         size = 2**bits
@@ -211,6 +231,16 @@ def tiff_samples() -> Iterator[Sample]:
                 how_stored = f"{'little' if order == '<' else 'big'}-endian {compression or 'raw'}"
                 content = make.tiff(array, byteorder=order, compression=compression, **how)
                 yield Sample(f"TIFF | {name} {bits} | {how_stored}", content, shown)
+        if bits == 8:
+            for name, kind, shown in (
+                ("LA", "unassalpha", on_white(unit(grey, 8), a)),
+                ("La", "assocalpha", rgb(unit(multiplied[..., :1], 8) + 1 - a)),
+            ):
+                array = np.dstack([grey if name == "LA" else multiplied[..., :1], alpha])
+                content = make.tiff(
+                    array, photometric="minisblack", planarconfig="contig", extrasamples=[kind]
+                )
+                yield Sample(f"TIFF | {name} 8 | raw", content, shown)
         for how_stored, more in {
             "planes, raw": {},
             "planes, zlib, predictor": {"compression": "zlib", "predictor": True},
@@ -446,5 +476,5 @@ TWELVE_BITS = base64.b64decode(
 def all_samples() -> list[Sample]:
     """The whole matrix."""
     parts = (png_samples, palette_samples, chunk_samples, tiff_samples, pillow_samples)
-    parts += (netpbm_samples, jpeg_samples, jpeg2000_samples, avif_samples)
+    parts += (interlaced_samples, netpbm_samples, jpeg_samples, jpeg2000_samples, avif_samples)
     return [sample for part in parts for sample in part()]

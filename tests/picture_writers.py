@@ -203,23 +203,37 @@ def chunk(kind: bytes, data: bytes, crc: int | None = None) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
 
 
-def png(array: np.ndarray, bits: int, *chunks: bytes, palette: bytes = b"", tail=b"") -> bytes:
+ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2))
+ADAM7 += ((0, 1, 2, 2), (1, 0, 2, 1))
+
+
+def png(array: np.ndarray, bits: int, *chunks: bytes, palette=b"", tail=b"", interlaced=False):
     """A PNG of (H, W, C) levels; chunks go before the pixels, ``tail`` behind them."""
     height, width, channels = array.shape
     color_type = 3 if palette else {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
-    if bits < 8:
-        digits = (array.reshape(height, -1, 1) >> np.arange(bits)[::-1] & 1).reshape(height, -1)
-        rows = np.packbits(digits.astype(np.uint8), axis=1)
-    else:
-        rows = array.astype(">u2" if bits == 16 else np.uint8).reshape(height, -1).view(np.uint8)
-    raw = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, interlaced)
+    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
+    parts = [array[top::down, left::right] for top, left, down, right in passes]
+    raw = b"".join(scanlines(part, bits) for part in parts if part.size)
     late = [c for c in chunks if c[4:8] == b"tRNS"]
     early = [c for c in chunks if c[4:8] != b"tRNS"]
     parts = [chunk(b"IHDR", header), *early]
     parts += [chunk(b"PLTE", palette)] if palette else []
     parts += [*late, chunk(b"IDAT", zlib.compress(raw)), tail, chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def scanlines(array: np.ndarray, bits: int) -> bytes:
+    """Rows of a PNG, each after the number of its filter: 2, the difference to the row above."""
+    height = len(array)
+    if bits < 8:
+        digits = (array.reshape(height, -1, 1) >> np.arange(bits)[::-1] & 1).reshape(height, -1)
+        rows = np.packbits(digits.astype(np.uint8), axis=1)
+    else:
+        rows = np.ascontiguousarray(array, ">u2" if bits == 16 else np.uint8)
+        rows = rows.reshape(height, -1).view(np.uint8)
+    rows = np.diff(rows, axis=0, prepend=np.uint8(0))
+    return b"".join(b"\2" + row.tobytes() for row in rows)
 
 
 def icc_chunk(content: bytes) -> bytes:

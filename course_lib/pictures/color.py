@@ -163,7 +163,7 @@ def to_srgb(levels: np.ndarray, source: Space) -> np.ndarray:
 
 
 def lab_to_srgb(lab: np.ndarray) -> np.ndarray:
-    """CIELab at D50, (H, W, 3) bytes as in a TIFF (a and b have signs), as uint16 levels of sRGB."""
+    """CIELab at D50, (H, W, 3) bytes as in a TIFF (a, b with signs), as uint16 levels of sRGB."""
     lightness = lab[..., 0] * (100 / 255)
     a, b = (lab[..., channel].view(np.int8).astype(np.float64) for channel in (1, 2))
     y = (lightness + 16) / 116

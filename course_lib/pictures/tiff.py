@@ -6,6 +6,8 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from course_lib.pictures.pixels import ImageError
+
 _SUBFILE, _BITS, _PHOTOMETRIC, _STRIPS, _SAMPLES = 254, 258, 262, 273, 277
 _STRIP_BYTES, _PLANAR, _COLORMAP, _TILES, _TILE_BYTES, _KIND = 279, 284, 320, 324, 325, 339
 _KEPT = (256, 257, 259, 266, 274, 278, 317, 322, 323)  # sides, compression, order, turn, rows, …
@@ -73,6 +75,9 @@ def levels_of_planes(picture: Image.Image, content: bytes) -> np.ndarray | None:
         return None
     offsets = _STRIPS if _STRIPS in tags else _TILES
     places, sizes = tags[offsets], tags[_BYTES_OF[offsets]]
+    end = max(place + size for place, size in zip(places, sizes, strict=True))
+    if end > len(content):
+        raise ImageError(f"it is cut: {len(content)} bytes; expected at least {end}")
     per_plane = len(places) // channels
     planes = []
     for channel in range(len(picture.getbands())):
