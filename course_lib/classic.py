@@ -28,6 +28,7 @@ from course_lib.codestreams import (
 )
 from course_lib.errors import BitstreamError
 from course_lib.images import ImageError
+from course_lib.pictures.files import pillow_as_it_comes
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class ClassicCoder:
                 f"{self.config.pillow_name} holds at most {self.config.max_side:,} pixels on a "
                 f"side; got {height}×{width}. Use jpeg2000, or cut the picture into parts."
             )
-        return [self.config.compress(Image.fromarray(image), self.quality)]
+        with pillow_as_it_comes():
+            return [self.config.compress(Image.fromarray(image), self.quality)]
 
     def decode_segments(self, segments: tuple[bytes, ...], height: int, width: int) -> np.ndarray:
         """The ``uint8 (height, width, 3)`` image of a codestream.
@@ -77,7 +79,7 @@ class ClassicCoder:
             )
         file = self.config.as_file(segments[0], height, width)
         try:
-            with Image.open(BytesIO(file), formats=(name,)) as picture:
+            with pillow_as_it_comes(), Image.open(BytesIO(file), formats=(name,)) as picture:
                 if (picture.size, picture.mode) == ((width, height), "RGB"):
                     return np.array(picture)
                 found = f"{picture.height}×{picture.width} pixels of {picture.mode}"

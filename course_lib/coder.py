@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from course_lib.coding.bitplanes import decode_bitplanes, encode_bitplanes
 from course_lib.coding.range_coding import decode_symbols, encode_symbols
 from course_lib.coding.tables import IntegerTables
-from course_lib.device import inference, pick_device
+from course_lib.device import inference, own_tensors, pick_device
 from course_lib.errors import BitstreamError
 from course_lib.images import to_image, to_tensor
 from course_lib.tiling import Tile, Tiling
@@ -92,7 +92,8 @@ class TiledCoder:
         dtype: torch.dtype | None = None,
     ):
         self.device = torch.device(device or pick_device())
-        self.model = model.eval().to(self.device, memory_format=torch.channels_last)
+        with own_tensors():
+            self.model = model.eval().to(self.device, memory_format=torch.channels_last)
         self.symbols = symbols
         self.tiling = tiling
         self.dtype = dtype

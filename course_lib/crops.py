@@ -29,11 +29,13 @@ def random_crops(
         InputError: a picture is smaller than a crop, or there is none.
     """
     check_sizes(images, size, "crops", "Use a smaller patch_size, or leave")
-    free = torch.tensor([[side - size + 1 for side in image.shape[1:]] for image in images])
+    free = torch.tensor(
+        [[side - size + 1 for side in image.shape[1:]] for image in images], device="cpu"
+    )
     generator = torch.default_generator if seed is None else torch.Generator().manual_seed(seed)
     sizes = free.prod(1).float()
     chosen = torch.multinomial(sizes, count, replacement=True, generator=generator)
-    places = torch.rand(count, 3, generator=generator)
+    places = torch.rand(count, 3, generator=generator, dtype=torch.float32, device="cpu")
     crops = []
     for index, place in zip(chosen.tolist(), places.tolist(), strict=True):
         top, left = (int(u * n) for u, n in zip(place, free[index].tolist(), strict=False))

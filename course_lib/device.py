@@ -1,5 +1,6 @@
 """Which device computes, in which precision, from which seed."""
 
+import contextlib
 import os
 import platform
 import random
@@ -43,6 +44,17 @@ def inference(device: torch.device | str, dtype: torch.dtype | None = None) -> t
     device = torch.device(device)
     dtype = dtype or autocast_dtype(device)
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
+def own_tensors() -> contextlib.AbstractContextManager:
+    """A context in which new tensors are ordinary ones on the CPU, whatever the caller has set.
+
+    Not within his `torch.device`, nor in inference mode, which would forbid to train them on.
+    """
+    stack = contextlib.ExitStack()
+    stack.enter_context(torch.inference_mode(False))
+    stack.enter_context(torch.device("cpu"))
+    return stack
 
 
 def precisely(layer: nn.Module, x: Tensor) -> Tensor:

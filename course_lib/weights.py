@@ -11,6 +11,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
+from course_lib.device import own_tensors
 from course_lib.errors import InputError
 from course_lib.paths import atomic_write, data_dir
 
@@ -56,7 +57,8 @@ def load_weights(path: Path, sha256: str | None = None) -> Weights:
             "damaged or replaced: fetch them again (git checkout)."
         )
     try:
-        tensors = safetensors.torch.load(content)
+        with own_tensors():
+            tensors = safetensors.torch.load(content)
         header_bytes = int.from_bytes(content[:8], "little")
         about = json.loads(json.loads(content[8 : 8 + header_bytes])["__metadata__"]["about"])
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
@@ -91,6 +93,8 @@ def save_model(
 def load_model(weights: Weights, name: str, build: Callable[..., nn.Module]) -> nn.Module:
     """The model that `save_model` wrote, in evaluation mode, to code with or to train on.
 
+    It is float32, on the CPU, whatever torch's defaults are.
+
     Args:
         name: of the model that is expected, as ``about`` names it.
         build: makes a model of the keyword arguments that are its configuration.
@@ -104,13 +108,14 @@ def load_model(weights: Weights, name: str, build: Callable[..., nn.Module]) -> 
             f"Got weights of {found or 'an unnamed model'}; expected those of {name}. Give the "
             f"file of {name}, or load them as what they are."
         )
-    state = {
-        key: tensor.float() if tensor.is_floating_point() else tensor
-        for key, tensor in subset(weights.tensors, "model.").items()
-    }
     try:
-        model = build(**weights.about["config"])
-        model.load_state_dict(state)
+        with own_tensors():
+            state = {
+                key: tensor.float() if tensor.is_floating_point() else tensor
+                for key, tensor in subset(weights.tensors, "model.").items()
+            }
+            model = build(**weights.about["config"])
+            model.float().load_state_dict(state)
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(
             f"These weights of {name} do not fit the configuration that stands with them: {error}. "

@@ -119,7 +119,7 @@ class FactorizedPrior(nn.Module):
         if not 0 < probability < 1:
             raise InputError(f"Got probability {probability}; expected one between 0 and 1.")
         target = math.log(probability) - math.log1p(-probability)
-        low = torch.full((self.num_channels, 1), -(2.0**30), dtype=torch.float64)
+        low = torch.full((self.num_channels, 1), -(2.0**30), dtype=torch.float64, device="cpu")
         high = -low
         for _ in range(84):  # 2^31 / 2^84 is below float64's precision at 1
             middle = (low + high) / 2
@@ -141,9 +141,10 @@ class FactorizedPrior(nn.Module):
         low = torch.maximum(low, middle - (max_length - 1) // 2)
         high = torch.minimum(high, middle + max_length // 2)
         lengths = (high - low + 1).int().tolist()
-        values = low[:, None] + torch.arange(max(lengths))  # (C, longest)
+        values = low[:, None] + torch.arange(max(lengths), device="cpu")  # (C, longest)
         pmf = self.likelihood(values[None])[0].numpy()
         ends = torch.stack([low - 0.5, high + 0.5], dim=1)
-        below, above = torch.sigmoid(self.logits(ends) * torch.tensor([1, -1])).numpy().T
+        signs = torch.tensor([1, -1], device="cpu")
+        below, above = torch.sigmoid(self.logits(ends) * signs).numpy().T
         pmfs = [row[:length] for row, length in zip(pmf, lengths, strict=True)]
         return make_tables(pmfs, low.int().numpy(), below + above)

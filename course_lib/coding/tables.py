@@ -69,7 +69,7 @@ def integer_table(probabilities: np.ndarray, precision: int = PRECISION) -> np.n
     p = p / mass
 
     def counts_at(price: float) -> np.ndarray:
-        with np.errstate(divide="ignore", over="ignore"):
+        with np.errstate(divide="ignore", over="ignore", under="ignore"):
             return 1 + np.floor(1 / np.expm1(price / p)).astype(np.int64)
 
     cheap, dear = 0.25 / total, 1.0  # at the one too many counts are sold, at the other only L

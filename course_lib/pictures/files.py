@@ -72,7 +72,7 @@ def decode_picture(content: bytes, name: str = "the picture") -> np.ndarray:
             is decoded).
     """
     try:
-        with _pillow_as_it_comes(), warnings.catch_warnings(action="ignore"):  # judged here
+        with pillow_as_it_comes(), warnings.catch_warnings(action="ignore"):  # judged here
             return _decode(content)
     except ImageError as error:
         raise ImageError(f"Cannot use {name}: {error}") from error
@@ -104,7 +104,7 @@ def _decode(content: bytes) -> np.ndarray:
 def _open(content: bytes) -> Image.Image:
     try:
         return Image.open(BytesIO(content), formats=FORMATS)
-    except Image.UnidentifiedImageError:
+    except (Image.UnidentifiedImageError, ValueError):
         without_exif = _AVIF_EXIF.sub(rb"\1none", content, count=1)
         if content[4:8] != b"ftyp" or without_exif == content:
             raise
@@ -419,7 +419,7 @@ def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _pillow_as_it_comes() -> Iterator[None]:
+def pillow_as_it_comes() -> Iterator[None]:
     """Whatever a program told Pillow: cut pixels are refused, and large pictures are not."""
     kept = cut, most = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
     if not cut and (most is None or most >= MAX_PIXELS):
