@@ -112,15 +112,19 @@ def is_standard_output(path: str | Path) -> bool:
 
 
 def _check_place(target: Path) -> None:
-    if target.exists() and not os.access(target, os.W_OK):
+    if target.exists() and not _allows(target, os.W_OK):
         raise CourseError(
             f"Cannot write {target}: it is write-protected. Choose another name, or allow writing."
         )
     folder = target.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    if not os.access(folder, os.W_OK | os.X_OK) and folder.is_dir():
+    if folder.is_dir() and not _allows(folder, os.W_OK | os.X_OK):
         raise PermissionError(None, f"the folder {folder} allows no writing")
+
+
+def _allows(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _replace(target: Path, content: bytes) -> None:

@@ -110,7 +110,11 @@ def _inspect(options) -> None:
 
 def _input(name: str):
     """The file to read, or the stream that ``-`` stands for."""
-    return sys.stdin.buffer if name == "-" else name
+    if name != "-":
+        return name
+    if sys.stdin is None:
+        raise InputError("Standard input is closed. Name a file, or send one: PROGRAM | course …")
+    return sys.stdin.buffer
 
 
 def _output(name: str, source: str) -> str:
