@@ -265,6 +265,11 @@ def tiff_samples() -> Iterator[Sample]:
 
 
 def wide_tiff_samples() -> Iterator[Sample]:
+    bits = Image.fromarray(levels(8, 1)[..., 0] > 99)
+    for compression in ("group4", "tiff_lzw", "packbits"):
+        content = make.saved(bits, "TIFF", compression=compression)
+        shown = rgb(np.asarray(bits)[..., None].astype(float))
+        yield Sample(f"TIFF | bits | {compression}", content, shown)
     grey = levels(16, 1)[..., 0]
     shown = rgb(unit(grey, 16)[..., None])
     for kind in (np.uint32, np.int32):
@@ -415,6 +420,8 @@ def jpeg_samples() -> Iterator[Sample]:
         yield Sample(f"JPEG | grey 8 | {name}", content, rgb(convert(pixels)), tolerance(name))
     inverted = make.saved(make.cmyk(inks), "JPEG", **best)
     yield Sample("JPEG | CMYK | Adobe's, inverted", inverted, make.from_cmyk(inks / 255), 4)
+    content = make.saved(rgb8, "JPEG", keep_rgb=True, quality=100)
+    yield Sample("JPEG | RGB, not as YCbCr | Adobe's", content, colors / 255, 3)
     place = inverted.index(b"Adobe") + 11
     as_ycck = inverted[:place] + b"\2" + inverted[place + 1 :]  # its planes are Y, Cb, Cr, K now
     y, cb, cr, k = np.moveaxis(255 - inks.astype(float), 2, 0)

@@ -223,11 +223,19 @@ def test_animations_are_refused(tmp_path):
         (np.array([[True]]), [255, 255, 255]),
         (np.array([[[0.0, 0.5, 1.0]]]), [0, 128, 255]),
         (np.array([[1.0]], np.float16), [255, 255, 255]),
+        (np.array([[257]], ">u2"), [1, 1, 1]),
+        (np.array([[257]], "<u2"), [1, 1, 1]),
+        (np.array([[0.5]], ">f8"), [128, 128, 128]),
+        (np.array([[[386, 385, 0, 65535]]], np.uint16), [2, 1, 0]),
+        (np.array([[[65535, 0, 32768, 32768]]], np.uint16), [255, 127, 191]),  # 127.498, 191.24…
+        (np.array([[[1.0, 0.0, 0.25, 0.5]]]), [255, 128, 159]),
+        (np.array([[[True, False]]]), [255, 255, 255]),
+        (np.ma.masked_less(np.array([[7]], np.uint8), 100), [7, 7, 7]),
     ],
 )
 def test_usual_arrays_become_rgb8(array, expected):
     image = as_rgb8(array)
-    assert image.dtype == np.uint8
+    assert image.dtype == np.uint8 and type(image) is np.ndarray
     np.testing.assert_array_equal(image, [[expected]])
 
 
