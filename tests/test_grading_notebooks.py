@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import itertools
 import json
 import random
 import time
@@ -339,23 +340,26 @@ def test_a_plan_answers_the_checks_as_the_solution_does(index):
             assert eval(step.source, namespace) is not None
 
 
-def test_the_given_code_runs_instead_of_what_was_made_of_it(notebook):
-    cell(notebook, "setup")["source"] = "forged = 1"
+def test_a_changed_given_cell_runs_and_the_courses_own_after_it(notebook):
+    cell(notebook, "setup")["source"] = "import math\nforged = 1"
     script = planned(notebook)
-    assert "forged" not in str(script.steps)
-    assert script.steps[0].source == FIRST.cells[0].source
-    assert script.steps[0].place == "the course's cell `setup`"
-    assert noted(script, "cell 3 (`setup`) was changed; the course's is run")
+    assert "forged" in script.steps[0].source and not script.steps[0].given
+    assert script.steps[1].source == FIRST.cells[0].source
+    assert script.steps[1].place == "the course's cell `setup`"
+    assert noted(script, "cell 3 (`setup`) was changed; the course's is run after it")
 
 
-def test_a_given_cell_runs_once_where_its_first_copy_stands(notebook):
+def test_a_given_cell_runs_where_its_first_copy_stands_and_after_changed_ones(notebook):
     setup = cell(notebook, "setup")
-    notebook["cells"].insert(5, {**setup, "id": "copy", "source": "forged = 1"})
     notebook["cells"].append({**setup, "metadata": {}, "id": "other"})  # known by its content
     script = planned(notebook)
-    assert [step.given for step in script.steps].count(True) == 1 and "forged" not in ran(script)
+    assert [step.given for step in script.steps].count(True) == 1
     assert run_of(script, FIRST.cells[0].source) == 0
-    assert noted(script, "`setup` is there again, not run: 6, ")
+    assert noted(script, "`setup` is there again, not run: ")
+    notebook["cells"].insert(5, {**setup, "id": "copy", "source": "forged = 1"})
+    script = planned(notebook)
+    changed = run_of(script, "forged = 1")
+    assert [step.given for step in script.steps[: changed + 2]] == [True, False, True]
 
 
 def test_a_missing_given_cell_runs_after_what_precedes_it_in_the_exercise(notebook):
@@ -380,15 +384,26 @@ def test_a_missing_given_cell_in_the_middle_runs_after_the_check_above_it():
     assert run_of(script, "middle = 1") == ask_of(script, "join-patches") + 1
 
 
-def test_a_check_is_never_run_and_asks_what_the_course_asks(notebook):
+def test_a_check_asks_what_the_course_asks_then_what_the_student_made_of_it(notebook):
     check = cell(notebook, "check-encode")
-    check["source"] = 'check("encode", forged)'
+    check["source"] = 'check("encode", my_encode)'
     check["metadata"]["nbgrader"]["points"] = 100
     script = planned(notebook)
-    assert "forged" not in str(script.steps)
+    assert "my_encode" not in ran(script)
     assert script.steps[ask_of(script, "encode")].source == "encode"
+    [again] = [step for step in script.steps if step.kind == "again"]
+    assert (again.source, again.question) == ("my_encode", "encode")
     assert noted(script, "(`check-encode`) was changed; the course's check counts")
     assert noted(script, "claims 100 points; 2 count")
+
+
+def test_code_that_was_written_into_a_check_runs_before_it_is_asked(notebook):
+    check = cell(notebook, "check-encode")
+    check["source"] = 'def encode(x):\n    return 1\ncheck("encode", encode)'
+    script = planned(notebook)
+    at = ask_of(script, "encode")
+    assert script.steps[at - 1].source == check["source"]
+    assert script.steps[at - 1].question == "encode"
 
 
 def test_a_check_above_its_answer_is_asked_right_after_it(notebook):
@@ -440,6 +455,52 @@ def test_an_answer_in_a_text_cell_runs_if_it_is_python(kind, notebook):
     assert "find out" not in ran(script) and noted(script, "holds no Python code; not run")
     answer["source"] = " \n"
     assert noted(planned(notebook), "(`encode`), marked as the answer, is empty; not run")
+
+
+def test_a_cell_to_be_looked_at_runs_where_the_students_code_needs_what_it_makes():
+    notebook = copy.deepcopy(SOLVED[2])  # old and new, two curves, are made by such a cell
+    answer = cell(notebook, "bits-saved")
+    answer["source"] = "percent_saved = 100 * (1 - new['bpp'][3] / old['bpp'][3])"
+    script = planned(notebook, EXERCISES[2])
+    made = run_of(script, 'old = {"bpp"')
+    assert made < run_of(script, "percent_saved") and not script.steps[made].given
+    assert "contrasts" not in ran(script)  # nobody needs these
+    answer["source"] = "def saved():\n    return new['bpp'][3]\npercent_saved = saved()"
+    assert 'old = {"bpp"' in ran(planned(notebook, EXERCISES[2]))
+    answer["source"] = "percent_saved = globals()['new']['bpp'][0]"  # may need anything
+    assert "contrasts" in ran(planned(notebook, EXERCISES[2]))
+
+
+def test_what_such_a_cell_needs_itself_runs_too_in_order():
+    notebook = copy.deepcopy(SOLVED[0])
+    cell(notebook, "code-bits")["source"] = "code_bits_per_pixel = x_hat.numel() / 192 / 8 * 0 + 8"
+    script = planned(notebook)
+    assert run_of(script, "cat = to_tensor") < run_of(script, "code_bits_per_pixel")
+    assert "joined" not in ran(script)
+
+
+def test_what_stands_below_all_checks_and_answers_nothing_is_not_run(notebook):
+    notebook["cells"].append(code("while True: pass"))
+    assert "while True" not in ran(planned(notebook))
+    notebook["cells"].append(code("def encode(x, W, b):\n    return 1"))
+    script = planned(notebook)
+    assert "while True" in ran(script) and script.steps[-1].kind == "end"
+    assert script.steps[-1].question == "encode"
+
+
+def test_an_answer_that_was_made_anew_is_asked_where_it_is_checked_again_and_at_the_end(notebook):
+    right = {**copy.deepcopy(cell(notebook, "encode")), "metadata": {}, "id": "right"}
+    cells = notebook["cells"]
+    at = index_of(notebook, "check-encode")
+    cells[at + 1 : at + 1] = [right, code('check("encode", encode)')]
+    kinds = [step.kind for step in planned(notebook).steps if step.question == "encode"]
+    assert kinds == ["run", "ask", "again"]
+    del cells[at + 2]
+    kinds = [step.kind for step in planned(notebook).steps if step.question == "encode"]
+    assert kinds == ["run", "ask", "end"]
+    cells[at + 1 : at + 2] = [copy.deepcopy(cells[at]) for _ in range(30)]
+    kinds = [step.kind for step in planned(notebook).steps if step.question == "encode"]
+    assert kinds == ["run", "ask", *["again"] * 8]
 
 
 def test_cells_that_were_added_or_changed_run_in_their_place(notebook):
@@ -524,7 +585,7 @@ def test_large_code_is_neither_parsed_nor_compared(monkeypatch):
     def spy(function):
         return lambda source: sizes.append(len(source)) or function(source)
 
-    monkeypatch.setattr("course_lib.grading.classroom.scripts.ast.parse", spy(ast.parse))
+    monkeypatch.setattr("course_lib.grading.classroom.usage.ast.parse", spy(ast.parse))
     monkeypatch.setattr("course_lib.grading.classroom.scripts.digest_source", spy(digest_source))
     answer = {"nbgrader": {"grade_id": "encode"}}
     for source in ("check(1)\n" * 20_000, "%x\n" + "1+" * 100_000, "1\n" * 100_000):
@@ -579,16 +640,11 @@ def test_whatever_is_done_to_a_notebook_each_question_is_asked_once(index, rng: 
         if step.kind == "ask":
             assert step.source == expressions[step.question]
     given = [one for one in exercise.cells if one.role == "given"]
-    assert sorted(step.source for step in script.steps if step.given) == sorted(
-        one.source for one in given
-    )
-    # of the submission nothing runs in place of a given cell or a check
-    locked = {one.id for one in exercise.cells if one.role in ("given", "check", "written")}
-    for step in script.steps:
-        if step.kind == "run" and not step.given:
-            submitted = next(one for one in read.cells if one.number == int(step.place.split()[1]))
-            assert step.place.split("`")[1:2] == [] or step.place.split("`")[1] not in locked
-            assert submitted.grade_id not in locked
+    assert {step.source for step in script.steps if step.given} == {one.source for one in given}
+    # what was made of a given cell is followed by the course's own
+    for step, following in itertools.pairwise(script.steps):
+        if step.kind == "run" and not step.given and step.place.split("`")[1:2] == [given[0].id]:
+            assert following.given
     numbers = [step.place for step in script.steps if step.kind == "run" and not step.given]
     order = [int(place.split()[1]) for place in numbers]
     assert order == sorted(set(order))

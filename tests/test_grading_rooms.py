@@ -23,6 +23,7 @@ INSIDE = {  # around students' code, and beside it
     "confinement",
     "syscalls",
     "student_process",
+    "notebook_shell",
     "wire",
 }
 OF_THE_COURSE = {  # what each may import besides

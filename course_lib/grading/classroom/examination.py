@@ -9,12 +9,16 @@ code that notices how often it was asked could try one answer after the other. T
 counts if it is an answer. A question is put again when its process ended, when it raised, or when
 the answer to another one had changed Python's libraries before; in the end without the cells that
 answer other questions, so that no question suffers from another one's answer.
+
+A notebook may check an answer at several places. Code is right if it is for the public cases at one
+of them, which everybody has; there the hidden ones are put, once. Of a value or a choice, the last
+place counts at which there is one.
 """
 
 import hmac
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from course_lib.grading.asking.fixtures import Case
 from course_lib.grading.asking.outcomes import run_cases
@@ -39,6 +43,9 @@ _Mark = Callable[[str, Reply], QuestionResult]  # of a question's id and the rep
 _Note = Callable[[Step, str], None]  # of a step that raised, and the error
 
 
+_At = tuple[int, bool]  # the place in the script, and whether the cell there handed it to `check`
+
+
 @dataclass(frozen=True)
 class _Heard:
     """A reply, and how it came about."""
@@ -46,6 +53,7 @@ class _Heard:
     reply: Reply
     is_first: bool = True  # no other question was put before it in its session
     is_spoiled: bool = False  # another question's answer has changed Python's libraries
+    at: _At | None = None
 
     @property
     def counts(self) -> bool:
@@ -53,10 +61,34 @@ class _Heard:
         return not self.is_spoiled and isinstance(self.reply, Answer) and not _raised(self.reply)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing was answered there."""
+        return isinstance(self.reply, Answer) and bool(self.reply.is_missing or self.reply.error)
+
+    @property
     def is_final(self) -> bool:
         """Whether putting the question again would change nothing."""
         is_late = isinstance(self.reply, Ended) and self.reply.verdict == "TIMEOUT"
         return self.counts or (is_late and self.is_first and not self.reply.was_busy)
+
+
+@dataclass
+class _Asked:
+    """Questions that are being put, in as many sessions as it takes."""
+
+    cases: dict[str, Sequence[Case]]
+    mark: "_Mark"
+    is_public: bool  # a question is put at every place, else at the one where it was right
+    note_error: "_Note"
+    heard: dict[str, _Heard] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)  # questions that are not put any more
+    put: set[tuple[str, _At]] = field(default_factory=set)
+    is_through: bool = False
+
+
+def _anew(asked: _Asked) -> _Asked:
+    """The same, with nothing put yet."""
+    return _Asked(asked.cases, asked.mark, asked.is_public, lambda *_: None)
 
 
 def _raised(answer: Answer) -> bool:
@@ -79,6 +111,7 @@ class Examination:
         self._cell_errors: dict[str, str] = {}
         self._had_chance: set[int] = set()  # cells that took too long on a busy machine
         self._given_works = False  # by itself
+        self._places: dict[str, _At] = {}  # where questions were right for the public cases
         self._deadline = 0.0
 
     def run(self) -> Graded:
@@ -116,31 +149,30 @@ class Examination:
         note_error: _Note = lambda *_: None,
     ) -> dict[str, QuestionResult]:
         """Put questions, all in one session, and again those to which no answer came."""
-        heard = self._collect(cases, note_error)
-        return {
-            name: self._mark(mark, name, self._settle(name, cases[name], first))
-            for name, first in heard.items()
-        }
+        asked = _Asked(cases, mark, mark == self._mark_public, note_error)
+        self._collect(asked)
+        results = {}
+        for name, first in asked.heard.items():
+            heard = self._settle(replace(asked, cases={name: cases[name]}), name, first)
+            results[name] = self._mark(mark, name, heard.reply)
+            if asked.is_public and heard.at:
+                self._places[name] = heard.at
+        return results
 
-    def _settle(self, name: str, cases: Sequence[Case], heard: _Heard) -> Reply:
-        """The reply that counts."""
-        asked = {name: cases}
+    def _settle(self, asked: _Asked, name: str, heard: _Heard) -> _Heard:
+        """What was heard that counts."""
         has_ended = isinstance(heard.reply, Ended)
         if has_ended and not heard.is_final:
-            heard = self._collect(asked, alone=True)[name]
+            heard = self._collect(_anew(asked), alone=True)[name]
         if heard.is_final:
-            return heard.reply
-        by_itself = self._collect(asked, with_others=False, alone=has_ended)[name]
-        return by_itself.reply if by_itself.counts else heard.reply
+            return heard
+        by_itself = self._collect(_anew(asked), with_others=False, alone=has_ended)[name]
+        return by_itself if by_itself.counts else heard
 
     def _collect(
-        self,
-        cases: dict[str, Sequence[Case]],
-        note_error: _Note = lambda *_: None,
-        with_others: bool = True,
-        alone: bool = False,
+        self, asked: _Asked, with_others: bool = True, alone: bool = False
     ) -> dict[str, _Heard]:
-        """The replies to questions. When code ends a session, another one goes on without it.
+        """What is heard of questions. When code ends a session, another one goes on without it.
 
         Args:
             with_others: run the cells too that answer other questions. Without them, a cell that
@@ -150,18 +182,21 @@ class Examination:
         without = self._ended
         if not with_others:
             without = {at: found for at, found in without.items() if found.verdict == "TIMEOUT"}
-        heard: dict[str, _Heard] = {}
-        while len(heard) < len(cases):
+        while not asked.is_through:
             if time.monotonic() > self._deadline:
-                return dict.fromkeys(cases, _Heard(Ended("TIMEOUT", LATE))) | heard
+                late = _Heard(Ended("TIMEOUT", LATE))
+                asked.heard = dict.fromkeys(asked.cases, late) | asked.heard
+                break
             num_chances = len(self._had_chance)
             with self._open(alone) as session:
-                steps = self._list_steps(cases, with_others)
-                given_works = self._go_on(session, steps, cases, heard, without, note_error)
+                steps = self._list_steps(asked.cases, with_others)
+                given_works = self._go_on(session, steps, asked, without)
             if not given_works:
                 self._check_given()
             alone = alone or len(self._had_chance) > num_chances
-        return heard
+        unheard = dict.fromkeys(asked.cases, _Heard(Answer(is_missing=True)))
+        asked.heard = unheard | asked.heard
+        return asked.heard
 
     def _open(self, alone: bool) -> Session:
         began = time.monotonic()
@@ -182,10 +217,8 @@ class Examination:
         self,
         session: Session,
         steps: Sequence[tuple[int, Step]],
-        cases: dict[str, Sequence[Case]],
-        heard: dict[str, _Heard],
+        asked: _Asked,
         without: dict[int, Ended],
-        note_error: _Note,
     ) -> bool:
         """Take steps in one session, until its end or theirs; False if a given cell failed.
 
@@ -193,30 +226,68 @@ class Examination:
         called may be behind it.
         """
         is_asked, given_works = False, True
+        handed: set[str] = set()  # questions that the last cell handed answers to
         spoilers: set[str] = set()  # questions whose answers have changed Python's libraries
         for index, step in steps:
-            if len(heard) == len(cases):
+            if asked.done.issuperset(asked.cases):
                 break
-            if step.kind == "ask" and step.question not in heard:
-                reply = self._ask(session, step, cases)
-                heard[step.question] = _Heard(reply, not is_asked, bool(spoilers - {step.question}))
-                is_asked = True
-                if isinstance(reply, Ended):
-                    break
+            asks: list[tuple[str, bool]] = []
+            if step.kind != "run" and step.question not in handed:
+                asks = [(step.question, False)]
             elif step.kind == "run" and index not in without:
                 try:
-                    error = session.run(step.source, step.place)
+                    error = session.run(step.source, step.place, not step.given)
                 except Ended as ended:
                     if not is_asked:
-                        self._blame(index, ended, without, note_error)
+                        self._blame(index, ended, without, asked.note_error)
                         given_works = given_works and not step.given
-                    break
+                    return given_works
                 if error:
-                    note_error(step, error)
+                    asked.note_error(step, error)
                     given_works = given_works and not step.given
+                if not step.given:
+                    handed = {name for name in session.checked if name in asked.cases}
+                    asks = [(name, True) for name in sorted(handed)]
+            for name, is_handed in asks:
+                if not self._is_open(asked, name, step, (index, is_handed)):
+                    continue
+                place = (index, is_handed)
+                reply = self._ask(session, step, name, asked.cases[name], is_handed)
+                is_spoiled = bool(spoilers - {name})
+                self._keep(asked, name, _Heard(reply, not is_asked, is_spoiled, place))
+                is_asked = True
+                if isinstance(reply, Ended):
+                    return given_works
             if not session.is_intact and not spoilers:
                 spoilers = {step.question}
+        asked.is_through = True
         return given_works
+
+    def _is_open(self, asked: _Asked, name: str, step: Step, at: _At) -> bool:
+        """Whether a question is to be put at a place."""
+        if name in asked.done or (name, at) in asked.put:
+            return False
+        if not asked.is_public:
+            return self._places.get(name, at) == at
+        if step.kind == "end" and self._has_one_answer(name):
+            return name not in asked.heard or asked.heard[name].is_empty
+        return True
+
+    def _keep(self, asked: _Asked, name: str, heard: _Heard) -> None:
+        """Keep what was heard, unless it says less than what is known."""
+        asked.put.add((name, heard.at))
+        known = asked.heard.get(name)
+        if not known or not heard.is_empty or (known.is_empty and not heard.reply.is_missing):
+            asked.heard[name] = heard
+        is_last = isinstance(heard.reply, Ended) or not asked.is_public
+        if is_last or (not self._has_one_answer(name) and self._is_right(asked, name, heard)):
+            asked.done.add(name)
+
+    def _is_right(self, asked: _Asked, name: str, heard: _Heard) -> bool:
+        return self._mark(asked.mark, name, heard.reply).verdict == "PASS"
+
+    def _has_one_answer(self, name: str) -> bool:
+        return self._fixtures[name].kind in ("value", "choice")
 
     def _blame(
         self, index: int, ended: Ended, without: dict[int, Ended], note_error: _Note
@@ -254,11 +325,17 @@ class Examination:
                         raise InfrastructureError(f"It is not the answers' fault: {place}: {error}")
         self._given_works = True
 
-    def _ask(self, session: Session, step: Step, cases: dict[str, Sequence[Case]]) -> Reply:
-        fixture = self._fixtures[step.question]
-        inputs = [case.inputs for case in cases[step.question]]
+    def _ask(
+        self, session: Session, step: Step, name: str, cases: Sequence[Case], is_handed: bool
+    ) -> Reply:
+        fixture = self._fixtures[name]
+        inputs = [case.inputs for case in cases]
+        handed = name if is_handed else ""
+        source = "..." if is_handed else step.source
         try:
-            return session.ask(step.source, step.place, fixture.kind, inputs, fixture.gradient_of)
+            return session.ask(
+                source, step.place, fixture.kind, inputs, fixture.gradient_of, handed
+            )
         except Ended as ended:
             return ended
 

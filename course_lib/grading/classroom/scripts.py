@@ -1,12 +1,9 @@
 """What is run of a submitted notebook, and what is asked, in which order.
 
-Nothing here runs a submission or believes it. A script takes from it the code of answers and of
-cells that the student changed or added; given cells and checks come from the course. Whatever a
-notebook looks like, each question is asked exactly once.
+Nothing here runs a submission or believes it. A script takes from it the code; what is asked, and
+the given cells, come from the course. Whatever a notebook looks like, each question is asked.
 """
 
-import ast
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,17 +17,21 @@ from course_lib.grading.classroom.notebooks import (
     list_numbers,
     quoted,
 )
+from course_lib.grading.classroom.usage import MAX_PARSED, Parser, Usage, checks_in, words_in
 
-MAX_PARSED = 50_000  # characters of a cell that are parsed here, or compared with the course's
-MAX_PARSED_IN_ALL = 200_000  # of a notebook: a second at most
-_PARSE_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
+MAX_AGAIN = 8  # places at which a question is asked besides the first
+MAX_ROUNDS, MAX_RUNS = 20, 500  # of following what uses what, and cells in which it is followed
 
 
 @dataclass(frozen=True)
 class Step:
-    """Code to run, or a check's expression whose value is the answer to a question."""
+    """Code to run, or an expression whose value is the answer to a question.
 
-    kind: Literal["run", "ask"]
+    A question is asked once as ``ask``; as ``again`` where the notebook checks it once more; and at
+    the ``end``, where it may have been answered since.
+    """
+
+    kind: Literal["run", "ask", "again", "end"]
     source: str
     place: str  # "cell 7 (`encode`)", "the course's cell `setup`"
     question: str = ""  # that is asked, or that a cell answers
@@ -49,28 +50,35 @@ class Script:
 def make_script(notebook: Notebook, exercise: Exercise) -> Script:
     """What is run of a submission, in document order, and where each question is asked.
 
+    The rule: what works in Jupyter, run from top to bottom, counts.
+
     - A cell is the exercise's of the same ``grade_id``, else of the same cell id, else of the same
       content.
-    - Given cells: the course's code is run instead, where the first stands; if none does, after
-      the given, answer or check cell that comes before it in the exercise.
+    - The student's code is run as it stands: answers (also as text, if it is Python), added cells,
+      given cells and checks that were changed. After changed given cells the course's own is run.
+    - Given cells: the course's code is run where the first stands; if none does, after the given,
+      answer or check cell that comes before it in the exercise.
+    - Cells to be looked at that are as released run where the student's code needs what they make.
     - Checks: the course's expression is asked where the first check stands that has an answer
       above it; if none has, right after the first answer; without answers, at the first check, or
-      else at the end.
-    - Answers are run, all of them, also as text if it is Python. So are cells that the student
-      added, and cells to be looked at that the student changed.
-    - Not run: cells to be looked at that are as released, cells of nothing but checks, all text.
+      else at the end. It is asked again at other checks, and at the end if the answer, or what it
+      uses, was made anew since.
+    - Not run: cells of nothing but checks, all text, what stands below all of this.
     """
     pairs = _match_cells(notebook, exercise)
-    parser = _Parser()
-    runs = _place_runs(pairs, parser)
-    asks = _place_asks(pairs, exercise, {index for index, *_ in runs})
+    parser = Parser()
+    runs = _place_runs(pairs, exercise, parser)
+    asks = _place_asks(pairs, exercise, runs, parser)
+    last = max((index for index, *_ in asks), default=-1)
+    runs = {index: run for index, run in runs.items() if index <= last}
     givens = _place_givens(pairs, exercise)
-    steps = sorted([*runs, *asks, *givens], key=lambda item: item[:-1])
+    placed = [(index, 0, 0, run.step) for index, run in runs.items()]
+    steps = sorted([*placed, *asks, *givens], key=lambda item: item[:-1])
     written, written_notes = _read_written(pairs, exercise)
     notes = [
         *notebook.notes,
         *_note_given(pairs, exercise),
-        *_note_answers(pairs, exercise, {index for index, *_ in runs}),
+        *_note_answers(pairs, exercise, set(runs)),
         *_note_checks(pairs, exercise),
         *written_notes,
     ]
@@ -82,8 +90,21 @@ def _source_digest(source: str) -> str:
     return digest_source(source) if len(source) <= MAX_PARSED else ""
 
 
+def _is_changed(cell: SubmittedCell, target: Cell) -> bool:
+    return _source_digest(cell.source) != target.digest
+
+
 _Pairs = Sequence[tuple[SubmittedCell, Cell | None]]
-_Placed = tuple[int, int, int, Step]  # index in the notebook, 0 there or 1 after it, order, step
+_Placed = tuple[int, int, int, Step]  # index in the notebook, 0 there or more after it, order, step
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A cell that is run, and what it has to do with names."""
+
+    step: Step
+    usage: Usage
+    target: Cell | None = None
 
 
 def _match_cells(notebook: Notebook, exercise: Exercise) -> _Pairs:
@@ -100,47 +121,149 @@ def _match_cells(notebook: Notebook, exercise: Exercise) -> _Pairs:
     ]
 
 
-def _place_runs(pairs: _Pairs, parser: "_Parser") -> list[_Placed]:
-    """The student's own code."""
-    placed = []
+def _place_runs(pairs: _Pairs, exercise: Exercise, parser: Parser) -> dict[int, _Run]:
+    """The student's own code, and the course's cells to be looked at that it needs, by place."""
+    runs: dict[int, _Run] = {}
+    shown: dict[int, _Run] = {}
     for index, (cell, target) in enumerate(pairs):
         role = target.role if target else "added"
-        is_code = cell.kind == "code"
-        if role in ("given", "check", "written") or not cell.source.strip():
+        if not cell.source.strip():
             continue
-        if role == "shown" and _source_digest(cell.source) == target.digest:
+        is_same = target is not None and role != "answer" and not _is_changed(cell, target)
+        if is_same and role != "shown":
             continue
-        if role == "added" and is_code and parser.has_only_checks(cell.source):
+        if not _is_run(cell, role, parser):
             continue
-        if not is_code and not (role == "answer" and parser.parse(cell.source)):
-            continue
-        question = target.question if target else ""
-        step = Step("run", cell.source, place_of(target, cell), question)
-        placed.append((index, 0, 0, step))
-    return placed
+        question = target.question if role in ("answer", "check") else ""
+        run = _Run(
+            Step("run", cell.source, place_of(target, cell), question),
+            parser.usage(cell.source),
+            target,
+        )
+        (shown if is_same else runs)[index] = run
+    return dict(sorted((runs | _needed(shown, runs)).items()))
 
 
-def _place_asks(pairs: _Pairs, exercise: Exercise, run: set[int]) -> list[_Placed]:
-    """One ask for each question that is not marked by hand; ``run`` are the cells that are run."""
-    placed = []
+def _is_run(cell: SubmittedCell, role: str, parser: Parser) -> bool:
+    """Whether a cell is code, as what it is or as what it was meant to be."""
+    if cell.kind == "code":
+        if role == "written":  # prose in a code cell is an answer in words all the same
+            return bool(parser.usage(cell.source).makes) and bool(parser.parse(cell.source))
+        return role not in ("added", "check") or not checks_in(_checks_tree(cell, parser))
+    return role == "answer" and bool(parser.parse(cell.source))
+
+
+def _checks_tree(cell: SubmittedCell, parser: Parser):
+    is_likely = "check" in cell.source and len(cell.source) < 10_000
+    return parser.parse(cell.source) if is_likely else None
+
+
+def _needed(shown: dict[int, _Run], runs: dict[int, _Run]) -> dict[int, _Run]:
+    """The cells to be looked at that make, or may change, what cells that are run read."""
+    if any(run.usage.is_opaque for run in runs.values()):
+        return shown
+    values = {
+        name for run in (*shown.values(), *runs.values()) for name in run.usage.values
+    }  # a call may change them
+    live = {name for run in runs.values() for name in run.usage.reads_later}
+    needed = {}
+    for index in sorted({*shown, *runs}, reverse=True):
+        run = runs.get(index) or shown[index]
+        usage = run.usage
+        if index in shown:
+            if not (usage.makes & live or usage.reads & live & values):
+                continue
+            needed[index] = run
+            live |= usage.reads_later
+        live |= usage.reads
+    return needed
+
+
+def _place_asks(
+    pairs: _Pairs, exercise: Exercise, runs: dict[int, _Run], parser: Parser
+) -> list[_Placed]:
+    """The asks of each question that is not marked by hand, at least one."""
+    placed: list[_Placed] = []
     checks = {cell.question: cell for cell in exercise.cells if cell.role == "check"}
     order = {cell.id: index for index, cell in enumerate(exercise.cells)}
+    added = _added_checks(pairs, parser)
     for fixture in exercise.fixtures:
         if fixture.kind == "written":
             continue
         check = checks[fixture.id]
-        at = _indices(pairs, check.id)
-        answers = [index for index in _answers(pairs, fixture.id) if index in run]
-        below = [index for index in at if answers and answers[0] < index]
-        if below or (at and not answers):
-            index, is_after = (below or at)[0], 0
-            place = place_of(check, pairs[index][0])
-        else:
-            index, is_after = answers[0] if answers else len(pairs), 1
-            place = place_of(check)
+        first, is_after, place = _first_place(pairs, fixture.id, check, runs)
         step = Step("ask", check.source, place, fixture.id)
-        placed.append((index, is_after, order[check.id], step))
+        placed.append((first, is_after, order[check.id], step))
+        touched = _touched(fixture.id, check.source, runs)
+        again = [
+            (index, Step("again", check.source, place_of(check, pairs[index][0]), fixture.id))
+            for index in _indices(pairs, check.id)
+            if index != first and touched and index > touched[0]
+        ] + [
+            (index, Step("again", source, place_of(None, pairs[index][0]), fixture.id))
+            for index, question, source in added
+            if question == fixture.id
+        ]
+        again = sorted(again, key=lambda item: item[0])[-MAX_AGAIN:]
+        placed += [(index, 1, order[check.id], step) for index, step in again]
+        asked = max([first, *(index for index, _ in again)])
+        if touched and touched[-1] > asked:
+            step = Step("end", check.source, place_of(check), fixture.id)
+            placed.append((touched[-1], 2, order[check.id], step))
     return placed
+
+
+def _first_place(
+    pairs: _Pairs, question: str, check: Cell, runs: dict[int, _Run]
+) -> tuple[int, int, str]:
+    """Where a question is asked first: index, whether after what stands there, and in words."""
+    at = _indices(pairs, check.id)
+    answers = [index for index in _answers(pairs, question) if index in runs]
+    answers = sorted(answers + [index for index in at if index in runs])
+    below = [index for index in at if answers and answers[0] <= index]
+    if below or (at and not answers):
+        index = (below or at)[0]
+        return index, int(index in runs), place_of(check, pairs[index][0])
+    return answers[0] if answers else len(pairs), 1, place_of(check)
+
+
+def _added_checks(pairs: _Pairs, parser: Parser) -> list[tuple[int, str, str]]:
+    """Checks that the student wrote in cells of their own: index, question, expression."""
+    return [
+        (index, question, source)
+        for index, (cell, target) in enumerate(pairs)
+        if cell.kind == "code" and (target is None or target.role == "check")
+        if target is None or _is_changed(cell, target)
+        for question, source in checks_in(_checks_tree(cell, parser))
+    ]
+
+
+def _touched(question: str, expression: str, runs: dict[int, _Run]) -> list[int]:
+    """The cells that answer a question: by what they are, what they make, and what that uses."""
+    marked = {
+        index
+        for index, run in runs.items()
+        if run.step.question == question
+        or (len(run.step.source) <= MAX_PARSED and _names(question, run.step.source))
+    }
+    names = words_in(expression)
+    touched: set[int] = set()
+    for _ in range(MAX_ROUNDS if len(runs) <= MAX_RUNS else 0):
+        found = marked | {
+            index
+            for index, run in runs.items()
+            if run.usage.makes & names or run.usage.is_opaque or run.usage.makes_any
+        }
+        if found == touched:
+            return sorted(touched)
+        touched = found
+        for index in touched:
+            names |= runs[index].usage.all_reads - {"check"}
+    return sorted(runs)  # to be sure
+
+
+def _names(question: str, source: str) -> bool:
+    return f'"{question}"' in source or f"'{question}'" in source
 
 
 def _place_givens(pairs: _Pairs, exercise: Exercise) -> list[_Placed]:
@@ -152,7 +275,10 @@ def _place_givens(pairs: _Pairs, exercise: Exercise) -> list[_Placed]:
         at = _indices(pairs, cell.id)
         if cell.role == "given":
             step = Step("run", cell.source, place_of(cell), given=True)
-            placed.append((at[0], 0, 0, step) if at else (before, 1, order, step))
+            if not at:
+                placed.append((before, 3, order, step))
+            changed = [index for index in at if _is_changed(pairs[index][0], cell)]
+            placed += [(index, 0, 1, step) for index in sorted({*at[:1], *changed})]
         before = at[0] if at else before
     return placed
 
@@ -184,10 +310,10 @@ def _note_given(pairs: _Pairs, exercise: Exercise) -> Iterable[str]:
         if not cells:
             yield f"the given cell `{target.id}` is missing; the course's is run"
         elif _source_digest(cells[0].source) != target.digest:
-            yield f"{place_of(target, cells[0])} was changed; the course's is run in its place"
-        if len(cells) > 1:
-            copies = list_numbers(cell.number for cell in cells[1:])
-            yield f"the given cell `{target.id}` is there again, not run: {copies}"
+            yield f"{place_of(target, cells[0])} was changed; the course's is run after it"
+        copies = [cell.number for cell in cells[1:] if not _is_changed(cell, target)]
+        if copies:
+            yield f"the given cell `{target.id}` is there again, not run: {list_numbers(copies)}"
 
 
 def _note_answers(pairs: _Pairs, exercise: Exercise, run: set[int]) -> Iterable[str]:
@@ -248,33 +374,3 @@ def _answers(pairs: _Pairs, question: str) -> list[int]:
         for index, (_, target) in enumerate(pairs)
         if target and target.role == "answer" and target.question == question
     ]
-
-
-class _Parser:
-    """Python's parser, within limits: it is quick on honest cells, but memory grows with code."""
-
-    def __init__(self):
-        self._left = MAX_PARSED_IN_ALL
-
-    def parse(self, source: str) -> ast.Module | None:
-        """The syntax tree, None for what is no Python or too much of it."""
-        if len(source) > min(MAX_PARSED, self._left):
-            return None
-        self._left -= len(source)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # at "\d" in somebody's strings
-                return ast.parse(source)
-        except _PARSE_ERRORS:
-            return None
-
-    def has_only_checks(self, source: str) -> bool:
-        """Whether all that stands there are calls of `check`."""
-        tree = self.parse(source) if "check" in source and len(source) < 10_000 else None
-        return bool(tree and tree.body) and all(
-            isinstance(line, ast.Expr)
-            and isinstance(line.value, ast.Call)
-            and isinstance(line.value.func, ast.Name)
-            and line.value.func.id == "check"
-            for line in tree.body
-        )

@@ -2,6 +2,6 @@
 
 Outside, in the grader's process: ``sessions``, ``limits``, ``bubblewrap``, ``groups``, ``replies``,
 ``hostile_text``. Inside, around the student's code and beside it: ``zygote``, ``supervisor``,
-``confinement``, ``syscalls``, ``student_process``. Both sides: ``wire``. What runs inside imports
-``wire``, asking and its like, never the outside or another room.
+``confinement``, ``syscalls``, ``student_process``, ``notebook_shell``. Both sides: ``wire``. What
+runs inside imports ``wire``, asking and its like, never the outside or another room.
 """

@@ -248,6 +248,7 @@ class Session:
         self._allowed = 0.0  # seconds, for the last request
         self.is_intact = True  # no code has changed Python's libraries, as far as they tell
         self.until = math.inf  # when it ends at the latest, on `time.monotonic`'s clock
+        self.checked: tuple[str, ...] = ()  # questions that the last cell handed answers to
 
     def __enter__(self) -> "Session":
         return self
@@ -276,18 +277,25 @@ class Session:
         """Wait for its first frame, sent before any student's code runs."""
         receive_frame(self._connection, time.monotonic() + _READY_SECONDS)
 
-    def run(self, source: str, place: str) -> str:
+    def run(self, source: str, place: str, is_counted: bool = True) -> str:
         """Run a cell; returns the error that it raised, in words, or an empty text.
+
+        Args:
+            is_counted: the cell has a number, as those of a notebook have.
 
         Raises:
             Ended: with the verdict TIMEOUT, CRASH or LIMIT.
         """
-        message = {"run": source, "place": place}
+        self.checked = ()
+        message = {"run": source, "place": place, "is_counted": is_counted}
         try:
             reply, _ = self._request(message, [], self._limits.cell_seconds)
         except TooLarge as error:
             raise Ended("LIMIT", str(error)) from error
         self.is_intact = self.is_intact and reply.get("intact") is not False
+        checked = reply.get("checked")
+        if isinstance(checked, list):
+            self.checked = tuple(name for name in checked if isinstance(name, str))
         error = reply.get("error")
         return as_told(error) if isinstance(error, str) else ""
 
@@ -298,8 +306,12 @@ class Session:
         kind: str,
         cases: Sequence[dict[str, Any]] = (),
         gradient_of: Sequence[str] = (),
+        handed: str = "",
     ) -> Answer:
         """Put a question: run what ``expression`` names on all cases, which are frozen.
+
+        Args:
+            handed: a question to which the last cell handed an answer, which is asked instead.
 
         Raises:
             Ended: with the verdict TIMEOUT, CRASH or LIMIT, or FAIL for an unreadable reply.
@@ -312,6 +324,7 @@ class Session:
             "kind": kind,
             "cases": pack(list(cases), arrays),
             "gradient_of": list(gradient_of),
+            "handed": handed,
         }
         try:
             reply, arrays = self._request(request, arrays, self._limits.question_seconds)

@@ -5,58 +5,53 @@ anything in here. What it can forge is answers, never verdicts: these are made o
 that this process sees only when it is asked.
 """
 
-import ast
-import asyncio
-import builtins
-import inspect
-import linecache
 import operator
+import os
 import socket
 import sys
-import types
+import tempfile
 from typing import Any
-
-from IPython.core.inputtransformer2 import TransformerManager
 
 from course_lib.grading.asking.outcomes import Outcome, run_cases
 from course_lib.grading.asking.values import UnreadableValue, freeze, pack, unpack
+from course_lib.grading.sandbox.notebook_shell import NotebookShell, make_shell
 from course_lib.grading.sandbox.wire import MAX_TEXT, Closed, TooLarge, receive_frame, send_frame
 
 READY = "ready"
-_PYTHON_MAGICS = ("capture", "time", "timeit")  # cell magics whose cell is Python all the same
+MAX_HANDED = 100  # questions that one cell hands over
+_handed: dict[str, Any] = {}  # by the calls of `check` in the cell that runs: question → answer
 
 
-class Shell:
-    """What ``get_ipython()`` gives in cells: magics and shell lines do nothing, and do no harm."""
+def warm_up() -> None:
+    """Make the shell, and have `check` do no more than keep what it is handed."""
+    import course_lib.grading
+    import course_lib.grading.asking.check as asking
 
-    def __init__(self, namespace: dict[str, Any]):
-        self.user_ns = namespace
+    course_lib.grading.check = asking.check = _keep
+    if hasattr(course_lib.grading, "hint"):
+        course_lib.grading.hint = lambda *_, **__: None
+    make_shell()
 
-    def run_cell_magic(self, name: str, line: str, cell: str) -> None:
-        if name in _PYTHON_MAGICS:
-            _execute(cell, f"<%%{name}>", self.user_ns)
 
-    def run_line_magic(self, name: str, line: str, *_, **__) -> None:
-        if name == "time":
-            _execute(line, f"<%{name}>", self.user_ns)
-
-    def getoutput(self, *_, **__) -> list[str]:
-        return []
-
-    def __getattr__(self, name: str):
-        return lambda *_, **__: None
+def _keep(question_id: Any = None, answer: Any = None, *_, **__) -> None:
+    """What `check` does in here: the grader judges, once the cell is through."""
+    if isinstance(question_id, str):
+        _handed[question_id] = answer
 
 
 def serve(connection: socket.socket, libraries: "Libraries") -> None:
     """Do what the frames that arrive ask for, one after the other, until there are no more.
 
-    ``{"run": source, "place": …}`` runs a cell; the reply is ``{"error": text or None}``.
-    ``{"ask": expression, "place", "kind", "gradient_of", "cases"}`` puts a question; the reply has
+    ``{"run": source, "place", "is_counted"}`` runs a cell; the reply is ``{"error": text or None,
+    "checked": […]}``, with the questions that the cell's own calls of `check` handed answers to.
+    ``{"ask": expression, "place", "kind", "gradient_of", "cases"}`` puts a question; with
+    ``"handed": question`` it is put to what was handed over last instead. The reply has
     ``outcomes``, or the ``value`` of a number or choice, or says ``unanswered`` or ``error``.
     Each frame has a ``number``, which the reply repeats. ``"intact": False`` in a reply says that
     students' code has put something else into ``libraries``, which are those of before.
     """
-    namespace = _new_main()
+    shell = _begin()
+    namespace = shell.user_ns
     send_frame(connection, READY)
     while True:
         try:
@@ -65,7 +60,7 @@ def serve(connection: socket.socket, libraries: "Libraries") -> None:
             return
         replied: list = []
         try:
-            reply = _run(message, namespace) if "run" in message else None
+            reply = _run(message, shell) if "run" in message else None
             if reply is None:
                 reply = _ask(message, unpack(message["cases"], arrays), namespace, replied)
         except MemoryError:
@@ -116,37 +111,25 @@ class Libraries:
         return now is before or f"{getattr(now, '__module__', '')}.".startswith("torch.")
 
 
-def _new_main() -> dict[str, Any]:
-    """The names of a fresh ``__main__``, as a notebook has them."""
-    module = types.ModuleType("__main__")
-    sys.modules["__main__"] = module
-    shell = Shell(vars(module))
-    for target in (builtins, module):
-        target.get_ipython = lambda: shell
-        target.display = lambda *_, **__: None
-    return vars(module)
+def _begin() -> NotebookShell:
+    """The shell of a fresh notebook, in an empty folder from which it can import."""
+    if os.listdir():  # without a sandbox, sessions share one
+        os.chdir(tempfile.mkdtemp(dir=os.getcwd()))
+    sys.path.insert(0, "")
+    if not NotebookShell.initialized():
+        warm_up()
+    return NotebookShell.instance()
 
 
-def _run(message: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
-    try:
-        _execute(message["run"], f"<{message['place']}>", namespace)
-    except MemoryError:
-        raise
-    except NotImplementedError:
-        pass  # a stub, which says so when its question is asked
-    except BaseException as error:
-        return {"error": _describe(error)}
-    return {"error": None}
-
-
-def _execute(source: str, name: str, namespace: dict[str, Any]) -> None:
-    """Run a cell as Jupyter does, magics and a top-level ``await`` included."""
-    source = TransformerManager().transform_cell(source)
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    code = compile(source, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    found = eval(code, namespace)
-    if inspect.iscoroutine(found):
-        asyncio.run(found)
+def _run(message: dict[str, Any], shell: NotebookShell) -> dict[str, Any]:
+    _handed.clear()
+    error = shell.run(message["run"], message["place"], message.get("is_counted", True))
+    if isinstance(error, MemoryError):
+        raise error
+    if isinstance(error, NotImplementedError):
+        error = None  # a stub, which says so when its question is asked
+    checked = [name[:MAX_TEXT] for name in list(_handed)[:MAX_HANDED]]
+    return {"error": None if error is None else _describe(error), "checked": checked}
 
 
 def _ask(
@@ -154,7 +137,10 @@ def _ask(
 ) -> dict[str, Any]:
     kind = message["kind"]
     try:
-        answer = eval(compile(message["ask"], f"<{message['place']}>", "eval"), namespace)
+        if message.get("handed") in _handed:
+            answer = _handed[message["handed"]]
+        else:
+            answer = eval(compile(message["ask"], f"<{message['place']}>", "eval"), namespace)
         if answer is ...:
             raise NotImplementedError
         if kind in ("value", "choice"):

@@ -23,7 +23,7 @@ import sys
 from typing import Any, NamedTuple
 
 from course_lib.grading.sandbox import confinement, supervisor
-from course_lib.grading.sandbox.student_process import Libraries, serve
+from course_lib.grading.sandbox.student_process import Libraries, serve, warm_up
 from course_lib.grading.sandbox.syscalls import build_filter
 
 HELLO, GO_ON = b"?", b"!"
@@ -68,9 +68,7 @@ def main(config: dict) -> None:
 
 
 def _preload(names: list[str]) -> list[str]:
-    import course_lib.grading
-
-    course_lib.grading.check = lambda *_, **__: None  # the grader's own questions decide
+    warm_up()
     problems = []
     for name in names:
         try:
