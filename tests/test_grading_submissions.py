@@ -184,17 +184,226 @@ def test_missing_paths_and_places_without_notebooks_are_refused(tmp_path):
 
 
 def test_whoever_hands_in_another_kind_of_file_is_listed(tmp_path):
-    put(tmp_path, "ada_1_2_report.pdf", "bob_3_4_report.pdf", f"bob_3_5_{ONE}", "readme.md")
-    put(tmp_path, "carl_5_6_w.zip", content=make_zip({"a.py": b""}))
-    put(tmp_path, "Dora_7_assignsubmission_file/a.tar.gz")
+    canvas, moodle = tmp_path / "canvas", tmp_path / "moodle"
+    put(canvas, "ada_1_2_report.pdf", "bob_3_4_report.pdf", f"bob_3_5_{ONE}", "readme.md")
+    put(canvas, "carl_5_6_w.zip", content=make_zip({"a.py": b""}))
+    put(moodle, "Dora_7_assignsubmission_file/a.tar.gz", f"Eve_8_assignsubmission_file/{ONE}")
     archive = tmp_path / "class.zip"
     inside = {"ada_1_2_report.pdf": b"", "readme.md": b""}
-    for one in (*find(tmp_path), *find(put(tmp_path / "z", "c.zip", content=make_zip(inside)))):
+    for one in (*find(canvas), *find(put(tmp_path / "z", "c.zip", content=make_zip(inside)))):
         assert one.problem or one.student == Student("bob", "3")
-    assert [one.student.name for one in find(tmp_path)][:4] == ["Dora", "ada", "bob", "carl"]
+    assert names(canvas) == ["ada", "bob", "carl"]
+    assert names(moodle) == ["Dora", "Eve"]
     archive.write_bytes(make_zip(inside))
     [one] = find(archive)
     assert one.student == Student("ada", "1") and "is no notebook; expected" in one.problem
+
+
+NOTEBOOK = b'{"cells": [{"cell_type": "code", "source": "x"}], "nbformat": 4}'
+
+
+@pytest.mark.parametrize("is_zipped", [False, True], ids=["folder", "zip"])
+@pytest.mark.parametrize(
+    ("name", "content", "is_read"),
+    [
+        ("01_autoencoders.ipynb.txt", NOTEBOOK, True),
+        ("01_autoencoders.ipynb.json", NOTEBOOK, True),
+        ("01_autoencoders.json", NOTEBOOK, True),
+        ("01_autoencoders", NOTEBOOK, True),
+        ("01_autoencoders.IPYNB", NOTEBOOK, True),
+        ("01_autoencoders.ipynb~", NOTEBOOK, True),
+        ("01_autoencoders.ipynb.download", NOTEBOOK, True),
+        ("01_autoencoders(1).ipynb", NOTEBOOK, True),
+        ("Kopie von 01_autoencoders.ipynb", NOTEBOOK, True),
+        ("01_autoencoders - Copy (2).ipynb", NOTEBOOK, True),
+        ("answers.py", NOTEBOOK, True),  # whatever it is called
+        ("marked.txt", b"\xef\xbb\xbf \n" + NOTEBOOK, True),
+        ("utf16.txt", NOTEBOOK.decode().encode("utf-16"), True),
+        ("old.txt", b'{"worksheets": [{"cells": [{"cell_type": "code"}]}]}', True),
+        ("work.zip.txt", make_zip({ONE: NOTEBOOK}), True),
+        ("work", make_zip({ONE: NOTEBOOK}), True),
+        ("01_autoencoders.ipynb", make_zip({ONE: NOTEBOOK}), True),
+        ("work.zip", NOTEBOOK, True),
+        ("report.pdf", b"%PDF-1.7", False),
+        ("answers.py", b"import torch", False),
+        ("answers.docx", make_zip({"word/document.xml": b""}), False),
+        ("expected.json", b'{"cells": [{"id": "encode"}]}', False),
+        ("work.rar", b"Rar!", False),
+        ("work.tar.gz", b"\x1f\x8b", False),
+        ("picture.HEIC", b"x", False),
+        ("link.url", b"[InternetShortcut]", False),
+        ("empty.txt", b"", False),
+        ("no suffix", b"hello", False),
+        ("Ünïcode 答案.pages", b"x", False),
+    ],
+)
+def test_everybody_is_in_the_tables_whatever_the_file_is_called(
+    name, content, is_read, is_zipped, tmp_path
+):
+    put(tmp_path / "class", f"alan/{name}", content=content)
+    put(tmp_path / "class", f"ada/{ONE}", content=NOTEBOOK)
+    path = tmp_path / "class"
+    if is_zipped:
+        path = tmp_path / "class.zip"
+        path.write_bytes(make_zip({f"alan/{name}": content, f"ada/{ONE}": NOTEBOOK}))
+    _, alan = find(path)
+    assert alan.student == Student("alan")
+    if is_read:
+        assert alan.read() == NOTEBOOK or b"cell_type" in alan.read().replace(b"\0", b"")
+        assert bool(alan.notes) != name.lower().endswith(".ipynb") or content[:2] == b"PK"
+    else:
+        assert "is no notebook; expected a file *.ipynb" in alan.problem
+
+
+def test_flat_files_of_other_kinds_are_their_owners(tmp_path):
+    put(tmp_path, "ada_01_autoencoders.ipynb", "bob.pdf", "carl_01_autoencoders.docx", "dora.txt")
+    put(tmp_path, "ada_report.pdf", "README.md", "index.html", "grades.csv")
+    assert names(tmp_path) == ["ada", "bob", "carl", "dora"]
+
+
+def test_empty_folders_and_folders_of_hidden_files_are_listed(tmp_path):
+    put(tmp_path, f"ada/{ONE}", "bob/.ipynb_checkpoints/01_autoencoders-checkpoint.ipynb")
+    (tmp_path / "carl").mkdir()
+    (tmp_path / "ada" / "data").mkdir()
+    ada, bob, carl = find(tmp_path)
+    assert not ada.problem and "empty" in bob.problem and "hidden files" in carl.problem
+
+
+def test_other_files_beside_a_notebook_are_no_submissions_of_their_own(tmp_path):
+    put(tmp_path, f"ada/{ONE}", "ada/report.pdf", "ada/data/table.csv", "bob/a.pdf", "bob/b.pdf")
+    assert names(tmp_path) == ["ada", "bob"]
+
+
+# ------------------------------------------------------------------------------- platforms
+
+CANVAS = ["lovelaceada_12345_678910_01_autoencoders-2.ipynb", "bob_LATE_777_678911_work.zip"]
+MOODLE = [f"Ada Lovelace_123_assignsubmission_file/{ONE}", f"Bob B_4_assignsubmission_file_/{ONE}"]
+BLACKBOARD = [
+    f"Homework 1_ada_attempt_2026-11-02-09-30-00_{ONE}",
+    "Homework 1_ada_attempt_2026-11-02-09-30-00.txt",
+    "Homework 1_b_ob_attempt_2026-11-01-23-59-59_work.ipynb",
+]
+BRIGHTSPACE = [
+    f"11111-987 - Ada Lovelace - Nov 2, 2026 1023 AM/{ONE}",
+    f"22222-987 - Bob O'Neil-Smith - Nov 1, 2026 1159 PM - {ONE}",
+    "index.html",
+]
+PLATFORMS = {
+    "Canvas": (CANVAS, [Student("bob", "777"), Student("lovelaceada", "12345")]),
+    "Moodle": (MOODLE, [Student("Ada Lovelace", "", "123"), Student("Bob B", "", "4")]),
+    "Blackboard": (
+        BLACKBOARD,
+        [Student("ada", blackboard_id="ada"), Student("b_ob", blackboard_id="b_ob")],
+    ),
+    "Brightspace": (
+        BRIGHTSPACE,
+        [
+            Student("Ada Lovelace", brightspace_id="11111"),
+            Student("Bob O'Neil-Smith", brightspace_id="22222"),
+        ],
+    ),
+    "nbgrader": (
+        [f"submitted/ada/01_autoencoders/{ONE}", f"submitted/bob/01_autoencoders/{ONE}"],
+        [Student("ada"), Student("bob")],
+    ),
+    "nbgrader's course": (
+        [f"submitted/ada/ps1/{ONE}", f"source/ps1/{ONE}", f"autograded/ada/ps1/{ONE}"],
+        [Student("ada"), Student("autograded"), Student("source")],
+    ),
+    "GitHub Classroom": (
+        [f"01-autoencoders-submissions/01-autoencoders-{who}/{ONE}" for who in ("ada", "b-ob")],
+        [Student("ada"), Student("b-ob")],
+    ),
+}
+
+
+@pytest.mark.parametrize("wrap", ["folder", "zip", "zip in a folder", "folder in a zip"])
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_each_platforms_names_tell_who_it_is(platform, wrap, tmp_path):
+    files, students = PLATFORMS[platform]
+    contents = {
+        file: make_zip({ONE: NOTEBOOK}) if file.endswith(".zip") else NOTEBOOK for file in files
+    }
+    path = tmp_path / "downloads"
+    if wrap == "folder":
+        for file, content in contents.items():
+            put(path, file, content=content)
+    else:
+        inside = "submissions/" if wrap == "folder in a zip" else ""
+        archive = make_zip({inside + file: content for file, content in contents.items()})
+        put(path, "submissions.zip", content=archive)
+        path = path / "submissions.zip" if wrap != "zip in a folder" else path
+    found = find(path)
+    assert sorted({one.student for one in found}, key=lambda one: one.name) == students
+    assert not any(one.problem for one in found if one.file.endswith("ipynb"))
+
+
+def test_attempts_are_in_the_order_of_the_platforms_dates(tmp_path):
+    names = [f"HW_ada_attempt_2026-11-0{day}-09-30-00_{ONE}" for day in (2, 1)] + [
+        f"HW_bob_attempt_2026-10-31-09-30-00_{ONE}"
+    ]
+    put(tmp_path / "blackboard", *names)
+    ada = [one for one in find(tmp_path / "blackboard") if one.student.name == "ada"]
+    assert choose(ada).file == names[0]
+    names = [
+        f"1-2 - Ada A - {when}/{ONE}" for when in ("Nov 2, 2026 112 PM", "Nov 2, 2026 1101 AM")
+    ]
+    put(tmp_path / "brightspace", *names)
+    assert choose(find(tmp_path / "brightspace")).file == names[0]
+
+
+@pytest.mark.parametrize(
+    ("files", "students"),
+    [
+        (["hw_1_2025_ada.ipynb"], ["hw_1_2025_ada"]),
+        (["hw_1_2025_ada.ipynb", "hw_1_2025_bob.ipynb"], ["hw_1_2025_ada", "hw_1_2025_bob"]),
+        (["ps_3_14_bob.ipynb", "ps_3_15_carl.ipynb"], ["ps_3_14_bob", "ps_3_15_carl"]),
+        (["hw_1_2_ada.ipynb", "dora.ipynb"], ["dora", "hw_1_2_ada"]),
+        ([*CANVAS[:1], "dora.ipynb"], ["dora", CANVAS[0][:-6].replace("_01_autoencoders-2", "")]),
+        (["a_1_11_x.ipynb", "b_1_12_x.ipynb"], ["a_1_11_x", "b_1_12_x"]),  # two logins, one number
+        (["ada_attempt_2.ipynb", "bob_attempt_1.ipynb"], ["ada_attempt_2", "bob_attempt_1"]),
+        (["1-2 - Ada.ipynb", "2-2 - Bob.ipynb"], ["1-2 - Ada", "2-2 - Bob"]),
+        ([f"submitted/{ONE}", f"ada/{ONE}"], ["ada", "submitted"]),
+        ([f"submitted/ada/{ONE}", f"ada/{ONE}"], ["ada", "submitted"]),
+        ([f"submitted/ada/01_autoencoders/{ONE}", f"bob/{ONE}"], ["bob", "submitted"]),
+        ([f"ada/submitted/bob/{ONE}", f"bob/{ONE}"], ["ada", "bob"]),
+        ([f"ada/bob/{ONE}"], ["ada"]),  # a lone folder in a folder
+        (["ada/bob/a.ipynb", f"ada/bob/{ONE}"], ["ada", "ada"]),
+        ([f"ada/bob/{ONE}", "ada/x.ipynb"], ["ada", "ada"]),
+        ([f"ada/bob/{ONE}", f"ada/{ONE}", f"carl/{ONE}"], ["ada", "ada", "carl"]),
+        ([f"ada/bob_1_2_{ONE}"], ["ada"]),
+        ([f"ada/Bob_1_assignsubmission_file/{ONE}"], ["ada"]),
+        ([f"ada/{ONE}", "ada/Copy of 01_autoencoders.ipynb", "ada/Untitled3.ipynb"], ["ada"] * 3),
+        (["ada/01_autoencoders - Kopie.ipynb", f"ada/{ONE}"], ["ada"] * 2),
+        (["ada - Copy.ipynb", "bob.ipynb"], ["ada", "bob"]),
+        ([f"01_autoencoders/ada/{ONE}", f"01_autoencoders/bob/{ONE}"], ["ada", "bob"]),
+        ([f"week1/group2/ada/{ONE}", f"week1/group2/bob/{ONE}"], ["ada", "bob"]),
+        ([f"ada.lovelace/{ONE}", f"ada.byron/{ONE}"], ["ada.byron", "ada.lovelace"]),
+        (["ada.lovelace.ipynb.txt", "ada.byron.ipynb"], ["ada.byron", "ada.lovelace"]),
+    ],
+)
+def test_no_name_is_taken_for_another_students(files, students, tmp_path):
+    put(tmp_path, *files, content=NOTEBOOK)
+    assert sorted(names(tmp_path)) == students
+    assert not any(one.student.number for one in find(tmp_path))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs names of bytes")
+def test_names_that_are_no_unicode_stay_different(tmp_path):
+    for name in (b"M\xfcller", b"M\xf6ller", b"M\x81ller", b"M\x8fller", b"M\x07ller", b"M_ller"):
+        folder = os.path.join(os.fsencode(tmp_path), name)
+        os.mkdir(folder)
+        with open(os.path.join(folder, ONE.encode()), "wb") as file:
+            file.write(NOTEBOOK)
+    found = find(tmp_path)
+    assert len({one.student for one in found}) == len({one.file for one in found}) == 6
+    assert {"Müller", "Möller"} <= {one.student.name for one in found}
+    assert all(one.file.isprintable() and one.read() == NOTEBOOK for one in found)
+
+
+def test_one_name_in_two_spellings_of_unicode_is_two_folders(tmp_path):
+    put(tmp_path, f"Zo\u00eb/{ONE}", f"Zoe\u0308/{ONE}")
+    assert names(tmp_path) == ["Zo\u00eb", "Zo\u00eb (2)"]
 
 
 def test_a_files_content_is_read_when_it_is_asked_for(tmp_path):

@@ -25,7 +25,8 @@ MAX_NOTEBOOKS = 5_000  # of one archive
 MAX_DIRECTORY_BYTES = 8 * 2**20  # of an archive's table of contents
 MAX_NESTING = 2  # of zips below the outermost
 SUFFIX = re.compile(r"\.(ipynb|zip)$", re.IGNORECASE)
-_SKIPPED = ("__MACOSX",)  # and all that is hidden, such as .ipynb_checkpoints
+_PEEKED = 2**16  # bytes that tell what a file is
+_SKIPPED = ("__MACOSX", "__pycache__", "node_modules")  # and all hidden: .ipynb_checkpoints
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -47,10 +48,32 @@ class TooMuch(Refused):
     """An archive that would take too long; the archive around it is refused too."""
 
 
-def wanted_members(
-    archive: zipfile.ZipFile, size: int
-) -> list[tuple[int, zipfile.ZipInfo, tuple[str, ...]]]:
-    """The members that matter, with their numbers and harmless places, if they are not too much.
+class Places:
+    """Harmless names of what lies side by side, as different as the names themselves."""
+
+    def __init__(self):
+        self._taken: dict[str, str] = {}  # harmless name → name
+        self._inner: dict[str, Places] = {}
+
+    def of(self, name: str) -> str:
+        harmless = harmless_part(name)
+        stem, dot, suffix = harmless.rpartition(".")
+        number = 1
+        while self._taken.setdefault(harmless, name) != name:
+            number += 1
+            harmless = f"{stem} ({number}){dot}{suffix}" if stem else f"{suffix} ({number})"
+        return harmless
+
+    def below(self, name: str) -> "Places":
+        return self._inner.setdefault(name, Places())
+
+
+_Wanted = tuple[int, zipfile.ZipInfo, tuple[str, ...], tuple[str, ...]]
+
+
+def wanted_members(archive: zipfile.ZipFile, size: int) -> list[_Wanted]:
+    """The members that matter, with their numbers, harmless places, and notes, if they are not too
+    much.
 
     zipfile reads no more of a member than the table of contents says, so that limits on what it
     says are limits on what is read; members that share their data count each.
@@ -58,12 +81,19 @@ def wanted_members(
     infos = archive.infolist()
     if len(infos) > MAX_MEMBERS:
         raise Refused(f"the archive has {len(infos):,} members; expected at most {MAX_MEMBERS:,}")
-    wanted = []
+    wanted: list[_Wanted] = []
+    top, seen = Places(), set()
     for index, info in enumerate(infos):
         parts = _member_parts(info.filename)
-        if parts and not info.is_dir() and not any(is_skipped(part) for part in parts):
-            wanted.append((index, info, parts))
-    read = [info for _, info, parts in wanted if SUFFIX.search(parts[-1])]
+        if not parts or info.is_dir() or any(is_skipped(part) for part in parts):
+            continue
+        places, harmless = top, []
+        for part in parts:
+            harmless.append(places.of(part))
+            places = places.below(part)
+        wanted.append((index, info, tuple(harmless), note_doubled(parts in seen)))
+        seen.add(parts)
+    read = [info for _, info, parts, _ in wanted if SUFFIX.search(parts[-1])]
     # what is refused by its own size is not read
     held = sum(info.file_size for info in read if info.file_size <= MAX_NESTED_BYTES)
     expect_bounded(len(read), held, size)
@@ -143,6 +173,23 @@ def open_archive(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
         raise Refused(f"the archive is damaged, or no zip: {error}. Zip the files anew") from error
 
 
+def peek(file: BinaryIO) -> bytes:
+    """The first bytes of an open file, which stays where it was."""
+    content = file.read(_PEEKED)
+    file.seek(0)
+    return content
+
+
+def peek_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """The first bytes of a member; none of what cannot be read."""
+    try:
+        expect_readable(info, MAX_NESTED_BYTES)
+        with archive.open(info) as member:
+            return member.read(_PEEKED)
+    except (Refused, *_DAMAGED):
+        return b""
+
+
 def extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
     """A member's content, in memory."""
     expect_readable(info, limit)
@@ -196,7 +243,7 @@ def _member_parts(name: str) -> tuple[str, ...]:
     """A member's place; no part of it leads upwards, to a root or to a drive."""
     parts = name.replace("\\", "/").split("/")
     return tuple(
-        harmless_part(part)
+        part
         for part in parts
         if part.strip() not in ("", ".", "..") and not re.fullmatch(r"[A-Za-z]:", part)
     )
@@ -216,9 +263,23 @@ def note_doubled(is_doubled: bool) -> tuple[str, ...]:
 
 def harmless_part(name: str) -> str:
     """A part of a place without what terminals, shells and spreadsheets obey, not too long."""
-    name = re.sub(r"[/\\]|[^\S ]", "_", name)
+    name = re.sub(r"[/\\]|[^\S ]", "_", _as_text(name))
     name = clean(name, 2 * len(name) + 1, layout="kept", mark="_")
     return name if len(name) <= 255 else f"{name[:200]}…{name[-50:]}"
+
+
+def _as_text(name: str) -> str:
+    """A file's name in which bytes that are no UTF-8 are read as Windows wrote them."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        content = name.encode(errors="surrogateescape" if _is_escaped(name) else "replace")
+        name = content.decode("cp1252", errors="replace")
+    return name
+
+
+def _is_escaped(name: str) -> bool:
+    return not re.search("[\ud800-\udc7f\udd00-\udfff]", name)
 
 
 def is_skipped(name: str) -> bool:

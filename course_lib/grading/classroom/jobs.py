@@ -23,11 +23,10 @@ from course_lib.grading.classroom.grader import (
     unreadable,
     version_of,
 )
+from course_lib.grading.classroom.identification import identify
 from course_lib.grading.classroom.journal import Journal
-from course_lib.grading.classroom.matching import match_exercise
-from course_lib.grading.classroom.notebooks import UnreadableSubmission, read_notebook
 from course_lib.grading.classroom.results import Entry, Graded
-from course_lib.grading.classroom.submissions import Submission, SubmissionError, choose
+from course_lib.grading.classroom.submissions import Submission, SubmissionError
 from course_lib.grading.sandbox.sessions import Limits
 
 
@@ -107,15 +106,16 @@ def make_plan(
         files.name: version_of(files, recipe.limits, not recipe.unsafe)
         for files in recipe.exercises
     }
-    part, parts = shard
-    chosen = _choose(submissions, exercises)
+    version = digest("".join(versions.values()).encode())
+    chosen = identify(submissions, exercises, journal, version, shard)
     if names:
-        chosen = [found for found in chosen if found[1] and found[1].name in names]
-    chosen = chosen[part - 1 :: parts]
+        chosen = [found for found in chosen if found.exercise and found.exercise.name in names]
     jobs: dict[str, Job] = {}
     verdicts: dict[str, Graded] = {}
     handed_in, num_kept = [], 0
-    for submission, exercise, content_hash, problem in chosen:
+    for found in chosen:
+        submission, exercise, content_hash = found.submission, found.exercise, found.sha256
+        problem = found.problem
         named = exercise.name if exercise else ""
         key = _key(content_hash, versions.get(named, ""), problem)
         handed_in.append((submission, key))
@@ -146,36 +146,6 @@ def list_entries(plan: Plan, verdicts: dict[str, Graded]) -> list[Entry]:
 
 def _key(content_hash: str, version: str, problem: str) -> str:
     return digest(f"{content_hash} {version} {problem}".encode())[:32]
-
-
-_Chosen = tuple[Submission, Exercise | None, str, str]
-
-
-def _choose(submissions: Sequence[Submission], exercises: Sequence[Exercise]) -> list[_Chosen]:
-    """One submission for each student and exercise: which, its hash, and why it is unreadable."""
-    groups: dict[tuple, list[_Chosen]] = {}
-    for submission in submissions:
-        found = _identify(submission, exercises)
-        name = found[1].name if found[1] else ""
-        groups.setdefault((submission.student, name), []).append(found)
-    chosen = []
-    for group in groups.values():
-        by_file = {found[0].file: found for found in group}
-        best = choose([found[0] for found in group])
-        chosen.append((best, *by_file[best.file][1:]))
-    return sorted(chosen, key=lambda found: (found[0].student.name, found[0].file))
-
-
-def _identify(submission: Submission, exercises: Sequence[Exercise]) -> _Chosen:
-    content = b""
-    try:
-        content = submission.read()
-        exercise = match_exercise(read_notebook(content), submission.file, exercises)
-        problem = ""
-    except (SubmissionError, UnreadableSubmission) as error:
-        problem = str(error)
-        exercise = next((found for found in exercises if found.name in submission.file), None)
-    return submission, exercise, digest(content), problem
 
 
 def grade_here(

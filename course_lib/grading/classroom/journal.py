@@ -11,10 +11,11 @@ from course_lib.paths import atomic_write
 
 VERDICTS_FOLDER = "verdicts"
 SECRET = "secret"
+IDENTIFIED = "identified.json"
 
 
 class Journal:
-    """The verdicts in a folder."""
+    """The verdicts in a folder, and beside it what each file was found to be."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -31,6 +32,27 @@ class Journal:
         if graded.is_final:
             content = json.dumps(graded.to_json(), ensure_ascii=False, indent=1)
             atomic_write(self._folder / f"{key}.json", content.encode(errors="replace"))
+
+    def read_identified(self, version: str) -> dict[str, list]:
+        """What files were found to be by a version of the grader, by hash; empty if unknown."""
+        try:
+            parsed = json.loads(self._identified.read_bytes())
+            kept = parsed["files"] if parsed["version"] == version else {}
+            return {key: [str(one[0]), str(one[1]), int(one[2])] for key, one in kept.items()}
+        except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError):
+            return {}
+
+    def keep_identified(self, version: str, found: dict[str, list]) -> None:
+        """Add to what is kept; another run may have added to it meanwhile."""
+        known = self.read_identified(version)
+        if found.keys() <= known.keys():
+            return
+        content = json.dumps({"version": version, "files": known | found}, ensure_ascii=True)
+        atomic_write(self._identified, content.encode())
+
+    @property
+    def _identified(self) -> Path:
+        return self._folder.parent / IDENTIFIED
 
 
 def read_secret(path: Path) -> bytes:

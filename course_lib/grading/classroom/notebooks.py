@@ -178,6 +178,7 @@ def _read_cell(number: int, cell: dict[str, Any], odd: dict[str, list[int]]) -> 
     if _SURROGATE.search(source):
         odd.setdefault("the source has broken characters, replaced", []).append(number)
         source = source.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    source = source.removeprefix("\ufeff")
     kind = _text_id(cell.get("cell_type"))
     if kind not in ("code", "markdown", "raw", "heading"):
         odd.setdefault("cells of no known type", []).append(number)

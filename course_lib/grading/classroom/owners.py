@@ -5,11 +5,23 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from course_lib.grading.classroom.archives import SUFFIX, harmless_part
+from course_lib.grading.classroom.archives import harmless_part
+from course_lib.grading.classroom.platforms import Named, Reading, claimed_by, read_platform
 from course_lib.grading.classroom.results import Student
 
-CANVAS = re.compile(r"(.+?)(_LATE)?_([1-9]\d*)_([1-9]\d*)_(.+?)(?:-(\d{1,6}))?")
-_MOODLE = re.compile(r"(.+?)_(\d+)_assignsubmission_(?:file|onlinetext)(?:_.*)?", re.DOTALL)
+_SUFFIX = re.compile(r"\.(ipynb|zip)$", re.IGNORECASE)
+_ANY_SUFFIX = re.compile(
+    r"(\.ipynb|\.tar)?\.(txt|json|pdf|docx?|odt|rtf|pages|md|html?|pyw?|r|m|tex|nb|ipynb\w*|zip|rar|7z"
+    r"|gz|tgz|tar|bz2|xz|png|jpe?g|heic|gif|mp4|mov|csv|xlsx?|pptx?|numbers|key|bak|old|orig|tmp"
+    r"|(cr)?download|part)~?$|\.ipynb~$",
+    re.IGNORECASE,
+)
+_NBGRADER = {"submitted", "source", "release", "autograded", "feedback"}
+_COPY = r"(?:copy|kopie|copie|copia|cópia|kopia)"
+_COPIED = re.compile(
+    rf"^{_COPY} (?:of|von|de|di|van) |[-_ ]+{_COPY}(?: ?\(?\d+\)?)?$", re.IGNORECASE
+)
+_NOBODY = re.compile(r"(untitled|unbenannt|sans titre|notebook|scratch)[-_ ]?\d*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -23,78 +35,95 @@ class Found:
     notes: tuple[str, ...] = ()
     modified: float = 0
     size: int = 0  # of a member
-    is_other: bool = False  # neither notebook nor zip, but as Canvas or Moodle names what they get
+    is_other: bool = False  # neither notebook nor zip
 
 
-def whose(
-    item: Found, shared: int, root: Path, exercises: Collection[str]
-) -> tuple[str, Student, list[str]]:
-    """The part of the item's place that names somebody, whom, and notes on that."""
-    start = shared + (item.parts[shared:-1][:1] == ("submitted",))
-    inner, outer = item.parts[start:], item.parts[:start]
-    holders = [harmless_part(folder.name) for folder in (root, root.parent) if folder.is_dir()]
-    for part in (*inner, *outer[::-1], *holders):
-        if student := _student(part, exercises):
-            break
-    else:
-        return "", Student("unknown"), ["nothing in its place names a student"]
-    notes = []
-    if (canvas := CANVAS.fullmatch(stem_of(part))) and canvas[2]:
-        notes.append("handed in late, says Canvas")
-    for other in inner[inner.index(part) + 1 :] if part in inner else ():
-        claimed = lms_student((other,))
-        if claimed and claimed != student:
-            notes.append(
-                f"its name says {claimed.name[:60]}, but the folder or zip around it counts. If "
-                "that holds a whole class, grade it by itself"
-            )
-            break
-    return part, student, notes
+@dataclass(frozen=True)
+class Owners:
+    """How the places of a download tell whose they are."""
+
+    depth: int  # of the leading folders and zips that all have in common and that name nobody
+    platform: Reading  # of the parts at that depth, if they are a platform's
+    is_nbgrader: bool
+    root: Path
+    exercises: Collection[str]
+
+    @classmethod
+    def of(cls, found: Sequence[Found], root: Path, exercises: Collection[str]) -> "Owners":
+        items = [item for item in found if not item.is_other] or list(found)
+        if not items:
+            return cls(0, {}, False, root, exercises)
+        depth = int(root.is_file() and root.suffix.lower() == ".zip")
+        if depth and all(len(item.parts) == 1 for item in items):
+            depth = 0
+        if read_platform([stem_of(item.parts[0]) for item in items]):
+            depth = 0
+        while True:
+            parts = [item.parts[depth:] for item in items]
+            platform = read_platform([stem_of(part[0], len(part) == 1) for part in parts])
+            if platform or root.name == "submitted":
+                return cls(depth, platform, False, root, exercises)
+            if {"submitted"} <= {part[0] for part in parts} <= _NBGRADER:
+                return cls(depth, {}, True, root, exercises)
+            if not _is_shared(parts, exercises):
+                return cls(depth, {}, False, root, exercises)
+            depth += 1
+
+    def whose(self, item: Found) -> tuple[Named, list[str]]:
+        """Whose an item is, and notes on that."""
+        start = min(self.depth, len(item.parts) - 1)
+        if self.is_nbgrader and item.parts[start] == "submitted":
+            start = min(start + 1, len(item.parts) - 1)
+        inner, outer = item.parts[start:], item.parts[:start]
+        if named := self._by_platform(inner):
+            notes = [named.note] if named.note else []
+            return named, notes + self._claims(inner[1:], named.student)
+        roots = (self.root, self.root.parent)
+        holders = [harmless_part(one.name) for one in roots if one.is_dir()]
+        holders = [name for name in holders if name != "submitted"]
+        for place, part in enumerate((*inner, *outer[::-1], *holders)):
+            if name := name_in(part, self.exercises, place == len(inner) - 1):
+                student = Student(name)
+                return Named(student), self._claims(inner[place + 1 :], student)
+        return Named(Student("unknown")), ["nothing in its place names a student"]
+
+    def _by_platform(self, inner: tuple[str, ...]) -> Named | None:
+        return self.platform.get(stem_of(inner[0], len(inner) == 1))
+
+    def _claims(self, parts: Sequence[str], student: Student) -> list[str]:
+        for part in parts:
+            claimed = claimed_by(stem_of(part))
+            if claimed and claimed != student:
+                return [
+                    f"its name says {claimed.name[:60]}, but the folder or zip around it counts. "
+                    "If that holds a whole class, grade it by itself"
+                ]
+        return []
 
 
-def count_shared(found: Sequence[Found], root: Path, exercises: Collection[str]) -> int:
-    """The number of leading folders and zips that all places have in common and that name nobody.
-
-    Of a single file the innermost folder counts as its student's, unless the file names one itself.
-    """
-    items = [item for item in found if not item.is_other] or found
-    shared = 0
-    if root.name != "submitted":
-        for parts in zip(*(item.parts[:-1] for item in items), strict=False):
-            if len(set(parts)) > 1 or lms_student(parts[:1]):
-                break
-            shared += 1
-            if parts[0] == "submitted":
-                return shared
-    is_alone = len(items) == 1 and shared == len(items[0].parts) - 1
-    if is_alone and shared > root.is_file():  # a zip that was given is not its student's
-        stem = stem_of(items[0].parts[-1])
-        is_telling = CANVAS.fullmatch(stem) or _without_exercise(stem, exercises) != stem
-        return shared if is_telling else shared - 1
-    return shared
+def _is_shared(parts: Sequence[tuple[str, ...]], exercises: Collection[str]) -> bool:
+    """Whether all lie in one folder or zip that is nobody's: an exercise's, or one of several."""
+    if any(len(part) < 2 for part in parts) or len({part[0] for part in parts}) > 1:
+        return False
+    if not name_in(parts[0][0], exercises):
+        return True
+    below = {part[1]: len(part) == 2 for part in parts}
+    return len(below) > 1 and all(
+        name_in(name, exercises, is_file) for name, is_file in below.items()
+    )
 
 
-def _student(part: str, exercises: Collection[str]) -> Student | None:
+def stem_of(name: str, is_file: bool = False) -> str:
+    """A name without the suffix of a notebook or a zip, and a file's without that of others."""
+    stem = _SUFFIX.sub("", name)
+    return _ANY_SUFFIX.sub("", stem) if is_file and stem == name else stem
+
+
+def name_in(part: str, exercises: Collection[str], is_file: bool = False) -> str:
     """Whom a part of a place names, if anybody."""
-    if student := lms_student((part,)):
-        return student
-    name = _without_exercise(stem_of(part), exercises)
-    return None if name in ("", "submitted") else Student(name)
-
-
-def lms_student(parts: tuple[str, ...]) -> Student | None:
-    """Whom Canvas or Moodle names, in the first part that they wrote."""
-    for part in parts:
-        if moodle := _MOODLE.fullmatch(stem_of(part)):
-            return Student(moodle[1], moodle_id=moodle[2])
-        if canvas := CANVAS.fullmatch(stem_of(part)):
-            return Student(canvas[1], canvas_id=canvas[3])
-    return None
-
-
-def stem_of(name: str) -> str:
-    """A name without the suffix of a notebook or a zip."""
-    return SUFFIX.sub("", name)
+    name = _COPIED.sub("", stem_of(part, is_file)).strip()
+    name = _COPIED.sub("", _without_exercise(name, exercises)).strip("-_. ")
+    return "" if _NOBODY.fullmatch(name) else name
 
 
 def _without_exercise(stem: str, exercises: Collection[str]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
+from urllib.parse import quote
 
 Verdict = Literal[
     "PASS",
@@ -89,9 +90,24 @@ class Graded:
 class Student:
     """Whose submission it is, as far as the file's place and name tell."""
 
-    name: str  # of the folder or file, or as Canvas and Moodle write it
+    name: str  # of the folder or file, or as the platform writes it
     canvas_id: str = ""
     moodle_id: str = ""  # the participant's number
+    blackboard_id: str = ""  # the login
+    brightspace_id: str = ""
+
+    @property
+    def number(self) -> str:
+        """What the platform knows the student by; empty where there is no platform."""
+        return self.canvas_id or self.moodle_id or self.blackboard_id or self.brightspace_id
+
+    @property
+    def identity(self) -> str:
+        """Who it is, whatever the tables call them: the platform's number, else the place."""
+        for platform in ("canvas", "moodle", "blackboard", "brightspace"):
+            if number := getattr(self, f"{platform}_id"):
+                return f"{platform}:{quote(number, safe=' ')}"
+        return f"place:{quote(self.name, safe=' ', errors='surrogatepass')}"
 
 
 @dataclass(frozen=True)

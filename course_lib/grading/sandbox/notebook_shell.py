@@ -24,7 +24,8 @@ from traitlets import Type
 from traitlets.config import Config
 
 _INSTALLS = re.compile(
-    r"\s*(sudo +)?(\S*python[\d.]* +-m +)?(\S*/)?(pip|pip3|conda|mamba|apt|apt-get|uv|brew)\b"
+    r"\s*(sudo +)?((\S*python[\d.]*|\{.*\}|\$\S+) +-m +)?(\S*/)?"
+    r"(pip|pip3|conda|mamba|apt|apt-get|uv|brew)\b"
 )
 _SKIPPED = {"pip", "conda", "mamba", "micromamba", "uv", "matplotlib", "debug", "pdb", "pylab"}
 _LOADS = ("load_ext", "reload_ext")
@@ -199,6 +200,7 @@ def make_shell() -> NotebookShell:
     module = types.ModuleType("__main__")
     path = list(sys.path)
     shell = NotebookShell.instance(config=config, user_module=module, user_ns=vars(module))
+    shell.db = {}  # of %cd, %alias and their kin, which IPython keeps in the user's home
     for source in _WARMING:
         shell.run(source, "warming")
     shell.reset(new_session=True)
