@@ -13,6 +13,7 @@ import pytest
 from course_lib.errors import CourseError
 from course_lib.grading.classroom.results import VERDICTS, Entry, Graded, QuestionResult, Student
 from course_lib.grading.reports import pages
+from course_lib.grading.reports.cells import as_csv, cell_of, without_inner_formulas
 from course_lib.grading.reports.folder import reaches, write_reports
 from course_lib.grading.reports.marks import read_marks
 from course_lib.grading.reports.scores import Mark
@@ -292,6 +293,53 @@ def test_no_cell_is_a_formula_whatever_separates_cells(delimiter, tmp_path):
     assert len(read_csv(tmp_path / "gradebook.csv")) == len(HOSTILE)
 
 
+FORMULAS = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "＝1+1", "＋1", "－1", "＠A", "﹦1", "−1+A1"]
+
+
+@pytest.mark.parametrize("reader", [",", ";", "\t", "|", ",;\t"])
+@pytest.mark.parametrize("between", [";", ",", "\t", "|", "\n", "\r", "\u2028", "\x0b", "\x85"])
+@pytest.mark.parametrize("quotes", ["", '"', '""', ' "', '" ', "\u3000", "\u00a0", "\u200b"])
+def test_no_part_of_a_cell_is_a_formula_however_it_is_read(between, quotes, reader, tmp_path):
+    """Readers take each separator, several at once, and quotes as text or as quotes."""
+    answers = [
+        begin + between + quotes + formula + end
+        for formula in FORMULAS
+        for begin, end in (("", ""), ("a", '"'), ('"', '",b'), ("x y", ' ;"'))
+    ]
+    written = as_csv([["a", answer, "b"] for answer in answers], ";" if reader == "," else ",")
+    texts = [written]
+    if len(reader) > 1:  # LibreOffice splits at all of them
+        texts = [written.replace(",", ";").replace("\t", ";")]
+    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
+        for text in texts:
+            lines = io.StringIO(text, newline="")
+            delimiter = reader if len(reader) == 1 else ";"
+            for row in csv.reader(lines, delimiter=delimiter, quoting=quoting):
+                for cell in row:
+                    begun = cell.lstrip('" \u3000\u00a0\t')
+                    assert begun[:1] not in "=+-@＝＋－＠﹦﹢﹣﹫−" or begun == "", (
+                        cell,
+                        text[:80],
+                    )
+
+
+def test_ordinary_text_keeps_its_look():
+    for text in (
+        "a, b; c",
+        "from -1 to 1; 5, -3, +2.5",
+        "x = 3, y = 4",
+        "e.g. a|b",
+        '"quoted", she',
+    ):
+        assert cell_of(text) in (text, f"'{text}")
+
+
+def test_cells_are_guarded_once(tmp_path):
+    for text in ('a;"=1', "=1", '"=1"', "'=1", "a,  @b"):
+        once = cell_of(text)
+        assert without_inner_formulas(once) == once
+
+
 def test_two_results_for_one_are_refused(tmp_path):
     with pytest.raises(CourseError, match="Got two results for ada in 01_autoencoders:"):
         write_reports([entry(), entry(graded=simple(right=3))], tmp_path)
@@ -406,6 +454,97 @@ def test_marks_survive_however_a_spreadsheet_saves_them(save, delimiter, mark, t
         row["student"]: row["01_autoencoders"] for row in read_csv(tmp_path / "gradebook.csv")
     }
     assert totals == {"müller": "5.5", "'=ada": "4", "007": "7"}
+
+
+def totals_in(folder) -> dict[str, str]:
+    return {row["student"]: row["01_autoencoders"] for row in read_csv(folder / "gradebook.csv")}
+
+
+def namesakes(*ids, name="ada", answers="xyz"):
+    return [
+        entry(name, simple(answer=answer), canvas_id=number)
+        for number, answer in zip(ids, answers, strict=False)
+    ]
+
+
+def test_a_namesake_who_joins_or_leaves_gets_nobody_elses_mark(tmp_path):
+    write_reports(namesakes("1"), tmp_path)
+    fill_marks(tmp_path / "marks.csv", {"ada": {"mark": "3", "comment": "of the first"}})
+    write_reports(namesakes("1", "2"), tmp_path)
+    assert totals_in(tmp_path) == {"ada (1)": "7", "ada (2)": "4"}
+    assert "of the first" not in (tmp_path / "feedback" / "ada_2.html").read_text()
+    fill_marks(tmp_path / "marks.csv", {"ada (2)": {"mark": "1"}})
+    write_reports(namesakes("2", answers="y"), tmp_path)  # the first is gone, the second is "ada"
+    assert totals_in(tmp_path) == {"ada": "5"}
+    write_reports(namesakes("1", "2", "3"), tmp_path)
+    assert totals_in(tmp_path) == {"ada (1)": "7", "ada (2)": "5", "ada (3)": "4"}
+
+
+@pytest.mark.parametrize("between", [[], [entry("bob", simple(answer="x"))]], ids=["", "bob"])
+def test_a_row_that_would_change_its_owner_stops_the_run(between, tmp_path):
+    write_reports(namesakes("1"), tmp_path)
+    fill_marks(tmp_path / "marks.csv", {"ada": {"mark": "3"}})
+    if between:
+        write_reports(between, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for other in (namesakes("2"), [entry("ada", simple(answer="x"))]):
+        with pytest.raises(CourseError) as caught:
+            write_reports(other, tmp_path)
+        message = str(caught.value)
+        assert re.search(r"marks\.csv, row \d: this row was that of number 1 in Canvas", message)
+        assert "Nothing was written." in message and "\n" not in message
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    text = (tmp_path / "marks.csv").read_text(encoding="utf-8-sig")
+    (tmp_path / "marks.csv").write_text(text.replace("ada,", "ada of last year,"))
+    write_reports(namesakes("2"), tmp_path)  # as the message says
+    assert totals_in(tmp_path) == {"ada": "4"}
+    assert "ada of last year" in (tmp_path / "marks.csv").read_text()
+
+
+def test_an_empty_row_of_somebody_else_stops_nothing(tmp_path):
+    write_reports(namesakes("1"), tmp_path)
+    write_reports(namesakes("2"), tmp_path)
+    assert [row["student"] for row in read_csv(tmp_path / "marks.csv")] == ["ada"]
+
+
+def test_a_row_that_may_be_of_several_stops_the_run(tmp_path):
+    path = tmp_path / "marks.csv"
+    path.write_text("student,exercise,question,mark\nada,01_autoencoders,why,1\n")
+    with pytest.raises(CourseError, match=r"row 2: 'ada' may be each of ada \(1\), ada \(2\)"):
+        write_reports(namesakes("1", "2"), tmp_path)
+    path.write_text("student,exercise,question,mark\nada (2),01_autoencoders,why,1\n")
+    write_reports(namesakes("1", "2"), tmp_path)
+    assert totals_in(tmp_path) == {"ada (1)": "4", "ada (2)": "5"}
+
+
+@pytest.mark.parametrize("platform", ["canvas", "moodle", "blackboard", "brightspace"])
+def test_marks_follow_the_platforms_number_when_somebody_is_renamed(platform, tmp_path):
+    number = {f"{platform}_id": "77"}
+    write_reports([entry("Ada Byron", simple(answer="x"), **number)], tmp_path)
+    fill_marks(tmp_path / "marks.csv", {"Ada Byron": {"mark": "3"}})
+    write_reports([entry("Ada Lovelace", simple(answer="x"), **number)], tmp_path)
+    assert totals_in(tmp_path) == {"Ada Lovelace": "7"}
+
+
+def test_cleaned_names_that_are_alike_share_no_marks(tmp_path):
+    write_reports([entry("a\u200bda", simple(answer="x"))], tmp_path)
+    fill_marks(tmp_path / "marks.csv", {"ada": {"mark": "3"}})
+    write_reports(
+        [entry("a\u200bda", simple(answer="x")), entry("ada", simple(answer="y"))], tmp_path
+    )
+    totals = totals_in(tmp_path)
+    assert totals.pop("ada") == "4" and list(totals.values()) == ["7"]
+
+
+def test_marks_without_the_memory_of_owners_go_by_name(tmp_path):
+    write_reports(namesakes("1"), tmp_path)
+    fill_marks(tmp_path / "marks.csv", {"ada": {"mark": "3"}})
+    for content in (None, b"", b"[]", b'{"owners": 3}', b"[" * 10_000):
+        (tmp_path / "gradebook.json").unlink()
+        if content is not None:
+            (tmp_path / "gradebook.json").write_bytes(content)
+        write_reports(namesakes("1"), tmp_path)
+        assert totals_in(tmp_path) == {"ada": "7"}
 
 
 def test_rows_of_students_who_are_gone_are_kept_at_the_end(tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from course_lib.errors import CourseError
 from course_lib.grading.classroom.results import Entry, QuestionResult, Student, exercises_of
+from course_lib.grading.reports.cells import without_inner_formulas
 from course_lib.grading.reports.scores import MARKS, Key, Marks, marks_count, show_number, total_of
 from course_lib.grading.sandbox.hostile_text import clean
 
@@ -93,13 +94,13 @@ def name_students(students: Iterable[Student]) -> dict[Student, str]:
     """
     groups: dict[str, list[Student]] = defaultdict(list)
     for student in students:
-        groups[_plain_name(student.name)].append(student)
+        groups[plain_name(student.name)].append(student)
     names, taken = {}, {name.casefold() for name in groups}
     for group in groups.values():
-        plain = [student for student in group if student.name == _plain_name(student.name)]
+        plain = [student for student in group if student.name == plain_name(student.name)]
         keeps = plain[0] if len(plain) == 1 else group[0] if len(group) == 1 else None
         for student in sorted(group, key=_digest):
-            stem, number = _plain_name(student.name), student.canvas_id or student.moodle_id
+            stem, number = plain_name(student.name), student.number
             names[student] = stem
             if student != keeps:
                 tags = [number] if re.fullmatch(NUMBER, number) else []
@@ -108,13 +109,15 @@ def name_students(students: Iterable[Student]) -> dict[Student, str]:
     return names
 
 
-def _plain_name(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A name as the tables have it where nobody else has it."""
     # A semicolon would begin a cell of its own where a spreadsheet expects it between cells.
-    return clean(name, _LONGEST_NAME).replace(";", ",") or "nameless"
+    return without_inner_formulas(clean(name, _LONGEST_NAME).replace(";", ",")) or "nameless"
 
 
 def _digest(student: Student) -> str:
-    parts = (student.name, student.canvas_id, student.moodle_id)
+    numbers = (student.blackboard_id, student.brightspace_id)
+    parts = (student.name, student.canvas_id, student.moodle_id, *filter(None, numbers))
     return hashlib.sha256(ascii(parts).encode()).hexdigest()  # ascii: whatever the name holds
 
 

@@ -10,8 +10,13 @@ from course_lib.grading.reports.scores import show_number
 from course_lib.grading.sandbox.hostile_text import clean
 
 LONGEST_ANSWER = 20_000  # a spreadsheet's cell takes 32,767
-FORMULA = re.compile(r"'*[=+\-@＝＋－＠]")
-_INNER_FORMULA = re.compile(r"([;\n]\s*)(?=[=+\-@＝＋－＠])")
+_BEGINS = "=+\\-@＝＋－＠﹦﹢﹣﹫−"  # a formula, also in the wide forms that spreadsheets narrow
+FORMULA = re.compile(rf"""['"\s]*[{_BEGINS}]""")
+# Whatever a spreadsheet is told to split cells at, what follows is then a cell of its own: also
+# after a quotation mark, which CSV doubles. A number may have its sign.
+_INNER_FORMULA = re.compile(
+    rf"""([,;|\t\n，；｜](?:"|[^\S\t\n])*)(?=[{_BEGINS}])(?![+\-−]?[\d.]+\s*(?:[,;|\t\n]|$))"""
+)
 _MONTH = (
     "(jan(uary?|uar)?|feb(ruary?|ruar)?|mar(ch)?|mär(z)?|mrz|apr(il)?|may|mai|june?|juni|july?|juli"
     "|aug(ust)?|sept?(ember)?|o[ck]t(ober)?|nov(ember)?|de[cz](ember)?)"
@@ -32,9 +37,13 @@ def cell_of(value: Any) -> Any:
         return show_number(value)
     if isinstance(value, int):
         return value
-    text = clean(value, LONGEST_ANSWER, layout="lines")
-    text = _INNER_FORMULA.sub(r"\1'", text)
+    text = without_inner_formulas(clean(value, LONGEST_ANSWER, layout="lines"))
     return f"'{text}" if FORMULA.match(text) else text
+
+
+def without_inner_formulas(text: str) -> str:
+    """A text of which no part is a formula, wherever a spreadsheet splits it."""
+    return _INNER_FORMULA.sub(r"\1'", text)
 
 
 def as_csv(rows: Iterable[Iterable[Any]], delimiter: str = ",", bom: bool = False) -> str:

@@ -19,10 +19,13 @@ from course_lib.grading.reports.marks import (
     read_table,
     write_marks,
 )
+from course_lib.grading.reports.owners import owners_now, read_owners, with_owners
 from course_lib.grading.reports.scores import MARKS, Marks
 from course_lib.grading.reports.student_page import feedback_page
 from course_lib.grading.reports.summary import summary_table
 from course_lib.paths import atomic_write
+
+GRADEBOOK = "gradebook.json"
 
 
 def write_reports(entries: Sequence[Entry], folder: Path, marks: Marks | None = None) -> list[Path]:
@@ -33,8 +36,8 @@ def write_reports(entries: Sequence[Entry], folder: Path, marks: Marks | None = 
       cell and the total empty; what is no mere PASS or FAIL stands in the column of remarks.
     - ``gradebook.json``: everything, entry by entry.
     - ``marks.csv``: answers in words, to be marked by hand. What it holds already is kept, with
-      its delimiter and further columns; ``marks`` are those of another such file (`read_marks`),
-      and take precedence.
+      its delimiter and further columns; a row stays its owner's, whatever the owner is called now.
+      ``marks`` are those of another such file (`read_marks`), and take precedence.
     - ``canvas.csv``: for the import of Canvas' gradebook. As its importer reads it, a student is
       found by the number ``ID``, else by ``SIS Login ID``, else by name. An exercise that is not
       an assignment of that name yet becomes one. Look at Canvas' preview: empty cells mean "no
@@ -51,12 +54,15 @@ def write_reports(entries: Sequence[Entry], folder: Path, marks: Marks | None = 
     are feedback and no marks (see `marks_count`).
 
     Raises:
-        CourseError: a mark that cannot be, two results for one student and exercise, a file that
-            cannot be read or written. Where a mark is wrong, nothing is written.
+        CourseError: a mark that cannot be, a row of marks that would change its owner, two results
+            for one student and exercise, a file that cannot be read or written. Where a mark is
+            wrong, nothing is written.
     """
     folder = Path(folder)
     book = Book.of(entries)
     table = read_table(folder / MARKS) if (folder / MARKS).exists() else MarksTable()
+    owners = read_owners(folder / GRADEBOOK)
+    table = with_owners(table, book, owners, folder / MARKS)
     given = marks_in(table, folder / MARKS) | dict(marks or {})
     book.check(given)
 
@@ -64,7 +70,7 @@ def write_reports(entries: Sequence[Entry], folder: Path, marks: Marks | None = 
     contents = {
         MARKS: write_marks(book, table, given),
         "gradebook.csv": as_csv(gradebook(book, given), bom=True),
-        "gradebook.json": gradebook_json(book, given),
+        GRADEBOOK: gradebook_json(book, given, owners_now(book, owners)),
         "canvas.csv": as_csv(canvas(book, given)),
         "report.html": class_page(book.entries, book.names, files),
         "summary.md": summary_table(book.entries),

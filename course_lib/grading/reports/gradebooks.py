@@ -3,7 +3,7 @@
 import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from course_lib.grading.classroom.results import Graded, QuestionResult
@@ -63,8 +63,12 @@ def _remarks(graded: Graded) -> str:
     return ", ".join(remarks)
 
 
-def gradebook_json(book: Book, marks: Marks) -> str:
-    """Of ASCII alone: JSON's escapes keep whatever a submission brought."""
+def gradebook_json(book: Book, marks: Marks, owners: Mapping[str, str] | None = None) -> str:
+    """Of ASCII alone: JSON's escapes keep whatever a submission brought.
+
+    Args:
+        owners: whose the rows in ``marks.csv`` are, by the name that they have there.
+    """
     lines = []
     for entry in book.entries:
         exercise = entry.graded.exercise
@@ -93,6 +97,7 @@ def gradebook_json(book: Book, marks: Marks) -> str:
         "schema": SCHEMA,
         "marks_count": all(marks_count(entry.graded) for entry in book.entries),
         "exercises": {exercise: book.points(exercise) for exercise in book.exercises},
+        "owners": dict(owners or {}),
         "entries": lines,
     }
     return json.dumps(table, indent=1) + "\n"
