@@ -53,21 +53,27 @@ class Owners:
         items = [item for item in found if not item.is_other] or list(found)
         if not items:
             return cls(0, {}, False, root, exercises)
-        depth = int(root.is_file() and root.suffix.lower() == ".zip")
-        if depth and all(len(item.parts) == 1 for item in items):
-            depth = 0
-        if read_platform([stem_of(item.parts[0]) for item in items]):
-            depth = 0
-        while True:
-            parts = [item.parts[depth:] for item in items]
-            platform = read_platform([stem_of(part[0], len(part) == 1) for part in parts])
-            if platform or root.name == "submitted":
-                return cls(depth, platform, False, root, exercises)
-            if {"submitted"} <= {part[0] for part in parts} <= _NBGRADER:
-                return cls(depth, {}, True, root, exercises)
-            if not _is_shared(parts, exercises):
-                return cls(depth, {}, False, root, exercises)
-            depth += 1
+        start = int(root.suffix.lower() == ".zip" and root.is_file())
+        if start and (
+            all(len(item.parts) == 1 for item in items) or claimed_by(stem_of(root.name))
+        ):
+            start = 0
+        all_parts = [item.parts[start:] for item in items]
+        branch = _branch(all_parts)
+        for depth in (0, branch) if branch else (0,):
+            if platform := _platform(found, items, start + depth, depth > 0):
+                return cls(start + depth, platform, False, root, exercises)
+        if root.name == "submitted":
+            return cls(start, {}, False, root, exercises)
+        for depth in range(branch + 1):
+            if _is_nbgraders([part[depth:] for part in all_parts], depth > 0):
+                return cls(start + depth, {}, True, root, exercises)
+        depth = branch
+        if not _is_class({part[branch:] for part in all_parts}, exercises):
+            depth = 0  # leave out what is an exercise's, and no more
+            while depth < branch and not name_in(all_parts[0][depth], exercises):
+                depth += 1
+        return cls(start + depth, {}, False, root, exercises)
 
     def whose(self, item: Found) -> tuple[Named, list[str]]:
         """Whose an item is, and notes on that."""
@@ -101,16 +107,58 @@ class Owners:
         return []
 
 
-def _is_shared(parts: Sequence[tuple[str, ...]], exercises: Collection[str]) -> bool:
-    """Whether all lie in one folder or zip that is nobody's: an exercise's, or one of several."""
-    if any(len(part) < 2 for part in parts) or len({part[0] for part in parts}) > 1:
-        return False
-    if not name_in(parts[0][0], exercises):
-        return True
-    below = {part[1]: len(part) == 2 for part in parts}
-    return len(below) > 1 and all(
-        name_in(name, exercises, is_file) for name, is_file in below.items()
+def _branch(all_parts: Sequence[tuple[str, ...]]) -> int:
+    """The number of leading folders and zips that all have in common."""
+    depth = 0
+    while len({part[depth] for part in all_parts}) == 1:
+        if any(len(part) == depth + 1 for part in all_parts):
+            break
+        depth += 1
+    return depth
+
+
+def _is_nbgraders(parts: Sequence[tuple[str, ...]], is_within: bool) -> bool:
+    """Whether all lies in ``submitted``, or beside it in what nbgrader has there.
+
+    Args:
+        is_within: it lies in another folder, which could be a student's: more must tell.
+    """
+    names = {part[0] for part in parts}
+    students = {part[1:2] for part in parts if part[0] == "submitted"}
+    is_sure = not is_within or len(names) > 1 or len(students) > 1
+    return is_sure and {"submitted"} <= names <= _NBGRADER
+
+
+def _is_class(places: Collection[tuple[str, ...]], exercises: Collection[str]) -> bool:
+    """Whether what lies side by side is of several people: all folders or zips, or all files."""
+    are_files = {len(place) == 1 and not place[0].lower().endswith(".zip") for place in places}
+    names = {place[0]: len(place) == 1 for place in places}
+    return (
+        len(are_files) == 1
+        and len(names) > 1
+        and all(name_in(name, exercises, is_file) for name, is_file in names.items())
     )
+
+
+def _platform(
+    found: Sequence[Found], items: Sequence[Found], depth: int, is_within: bool
+) -> Reading:
+    """Whom the parts at a depth name, if all agree; other files may, and are left out else.
+
+    Args:
+        is_within: they lie in another folder, which could be a student's: one name is too little.
+    """
+    names = {stem_of(item.parts[depth], len(item.parts) == depth + 1) for item in items}
+    reading = read_platform(names)
+    if not reading or (is_within and len(names) == 1):
+        return {}
+    others = {
+        stem_of(item.parts[depth], len(item.parts) == depth + 1)
+        for item in found
+        if item.is_other and len(item.parts) > depth
+    }
+    others = {name for name in others if claimed_by(name)}
+    return read_platform(names | others) or reading
 
 
 def stem_of(name: str, is_file: bool = False) -> str:
