@@ -39,7 +39,7 @@ class Journal:
             parsed = json.loads(self._identified.read_bytes())
             kept = parsed["files"] if parsed["version"] == version else {}
             return {key: [str(one[0]), str(one[1]), int(one[2])] for key, one in kept.items()}
-        except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError):
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
             return {}
 
     def keep_identified(self, version: str, found: dict[str, list]) -> None:
