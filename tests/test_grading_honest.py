@@ -549,6 +549,17 @@ CASES = [
         colab=lambda nb: nb.before(
             "scale", "from google.colab import drive\ndrive.mount('/content/drive')"
         ),
+        colab_in_the_answer=lambda nb: nb.set(
+            "scale",
+            "import google.colab\nfrom google.colab import drive, files\n"
+            "drive.mount('/content/drive')\nfiles.upload()\n" + RIGHT,
+        ),
+        package_that_is_not_here=lambda nb: nb.set(
+            "scale", "import seaborn_that_is_not_here as sns\n" + RIGHT
+        ),
+        names_of_a_package_that_is_not_here=lambda nb: nb.set(
+            "given", "from pandas_that_is_not_here import DataFrame, Series\nimport math"
+        ).set("count", "count = math.floor(8) / 3"),
         loop_of_another_question=lambda nb: nb.after("check-scale", "while True:\n    pass"),
         endless_scratch_at_the_end=lambda nb: nb.end("while True:\n    pass"),
         stub_left_in_a_helper=lambda nb: nb.after(

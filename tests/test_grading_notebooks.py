@@ -555,6 +555,27 @@ def test_written_answers_are_the_longest_text_that_is_not_the_prompt(notebook):
     assert planned(notebook).written == {"not-bits": ""}
 
 
+@pytest.mark.parametrize("index", range(3), ids=NAMES)
+def test_an_answer_in_words_that_lost_its_id_is_found_below_its_prompt(index):
+    exercise = EXERCISES[index]
+    script = planned(without_ids(copy.deepcopy(SOLVED[index])), exercise)
+    assert script.written == planned(SOLVED[index], exercise).written
+    assert all(script.written.values()) and noted(script, "is taken from what was added")
+    script = planned(without_ids(copy.deepcopy(RELEASED[index])), exercise)
+    assert not any(script.written.values())
+
+
+@pytest.mark.parametrize("kind", ["markdown", "raw"])
+def test_an_answer_in_words_below_the_place_for_it_is_found(kind, notebook):
+    at = index_of(notebook, "not-bits")
+    cell(notebook, "not-bits")["source"] = "*Write your answer here.*"
+    added = {"cell_type": kind, "source": "Rounded.", "metadata": {}}
+    notebook["cells"][at + 1 : at + 1] = [added, {**added, "source": " "}, {**added, "source": "B"}]
+    assert planned(notebook).written == {"not-bits": "Rounded.\n\nB"}
+    cell(notebook, "not-bits")["source"] = "In its place."
+    assert planned(notebook).written == {"not-bits": "In its place."}
+
+
 def test_another_kernel_is_noted():
     notebook = {"cells": [], "metadata": {"kernelspec": {"name": "ir", "language": "R"}}}
     assert noted(planned(notebook), "kernel is R; its code is run as Python")

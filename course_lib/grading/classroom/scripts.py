@@ -4,6 +4,7 @@ Nothing here runs a submission or believes it. A script takes from it the code; 
 the given cells, come from the course. Whatever a notebook looks like, each question is asked.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -290,16 +291,47 @@ def _read_written(pairs: _Pairs, exercise: Exercise) -> tuple[dict[str, str], li
             texts = {
                 cell.number: cell.source.strip()
                 for cell, found in pairs
-                if found is target and _source_digest(cell.source) != target.digest
+                if found is target and _is_changed(cell, target)
             }
             texts = {number: text for number, text in texts.items() if text}
-            written[target.question] = max(texts.values(), key=len, default="")
             if len(texts) > 1:
                 notes.append(
                     f"cells {list_numbers(texts)} hold a text on `{target.question}`: the longest "
                     "is taken"
                 )
+            if not texts and (texts := _texts_below(pairs, target)):
+                notes.append(
+                    f"the answer to `{target.question}` is taken from what was added: "
+                    f"{list_numbers(texts)}"
+                )
+                texts = {0: "\n\n".join(texts.values())}
+            written[target.question] = max(texts.values(), key=len, default="")
     return written, notes
+
+
+def _texts_below(pairs: _Pairs, target: Cell) -> dict[int, str]:
+    """Texts that were added below the place for an answer, or below its prompt, by number."""
+    places = _indices(pairs, target.id) or [
+        index
+        for index, (cell, found) in enumerate(pairs)
+        if not found and _PROMPT.match(cell.source) and f"`{target.question}`" in _first(cell)
+    ]
+    texts = {}
+    for cell, found in pairs[places[-1] + 1 :] if places else ():
+        text = cell.source.strip()
+        if found or cell.kind == "code" or _COURSES_TEXT.match(text):
+            break
+        if text:
+            texts[cell.number] = text
+    return texts
+
+
+_PROMPT = re.compile(r"\s*#+ .*`")
+_COURSES_TEXT = re.compile(r"#|\[|\*\*Expected|<img")  # how the texts between questions begin
+
+
+def _first(cell: SubmittedCell) -> str:
+    return cell.source.lstrip()[:500].partition("\n")[0]
 
 
 def _note_given(pairs: _Pairs, exercise: Exercise) -> Iterable[str]:

@@ -2,11 +2,14 @@
 Jupyter: magics, shell lines, ``In``, ``Out`` and ``_``, a top-level ``await``, ``exit()``.
 
 It differs where a person, a screen or a network would be needed: nothing is displayed, packages are
-not installed, what times code runs it once, and magics that are not there do nothing.
+not installed, what times code runs it once, and magics that are not there do nothing. A cell goes
+on after the import of a package that is not there, and Google's for Colab seem to be.
 """
 
+import ast
 import asyncio
 import builtins
+import importlib.util
 import re
 import subprocess
 import sys
@@ -28,6 +31,7 @@ _INSTALLS = re.compile(
     r"(pip|pip3|conda|mamba|apt|apt-get|uv|brew)\b"
 )
 _SKIPPED = {"pip", "conda", "mamba", "micromamba", "uv", "matplotlib", "debug", "pdb", "pylab"}
+_ERROR = "_error_of_an_import"
 _LOADS = ("load_ext", "reload_ext")
 _WARMING = ("%%time\npass", "%timeit 1", "import asyncio\nawait asyncio.sleep(0)")
 
@@ -67,6 +71,34 @@ class _QuietFormatter(DisplayFormatter):
         return {}, {}
 
 
+class _GoOn(ast.NodeTransformer):
+    """Has a cell go on after an import that fails: much of what students import is never used."""
+
+    def visit_Module(self, node: ast.Module) -> ast.Module:
+        node.body = [tried for line in node.body for tried in self._tried(line)]
+        return ast.fix_missing_locations(node)
+
+    def _tried(self, line: ast.stmt) -> list[ast.stmt]:
+        imports = [line]
+        if isinstance(line, ast.Import):
+            imports = [ast.copy_location(ast.Import([name]), line) for name in line.names]
+        elif not isinstance(line, ast.ImportFrom) or line.module == "__future__":
+            return imports
+        kind = ast.Name("ModuleNotFoundError", ast.Load())
+        missed = ast.parse(f"get_ipython().missed({_ERROR})").body
+        handler = ast.ExceptHandler(kind, _ERROR, missed)
+        return [ast.copy_location(ast.Try([one], [handler], [], []), line) for one in imports]
+
+
+class _Colab(types.ModuleType):
+    """Stands for a module of Google's: all of it can be called, and does nothing."""
+
+    def __getattr__(self, name: str):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_, **__: None
+
+
 class NotebookShell(InteractiveShell):
     """See the module's description."""
 
@@ -74,6 +106,7 @@ class NotebookShell(InteractiveShell):
     displayhook_class = Type(_QuietHook)
     display_pub_class = Type(_QuietPublisher)
     _loop: asyncio.AbstractEventLoop | None = None
+    _missed: ModuleNotFoundError | None = None
 
     def run(self, source: str, place: str, is_counted: bool = True) -> BaseException | None:
         """Run a cell; returns what it raised. What has to do with ``async`` gets a running event
@@ -83,6 +116,7 @@ class NotebookShell(InteractiveShell):
             is_counted: give it a number, with which it stands in ``In`` and ``Out``.
         """
         self.compile.place = place
+        self._missed = None
         failure = None
         try:
             transformed = self.transform_cell(source)
@@ -101,8 +135,12 @@ class NotebookShell(InteractiveShell):
                 result = _run_at_once(running)
         except BaseException as error:
             return error
-        error = result.error_before_exec or result.error_in_exec
+        error = result.error_before_exec or result.error_in_exec or self._missed
         return None if isinstance(error, UsageError) else error
+
+    def missed(self, error: ModuleNotFoundError) -> None:
+        """Keep the first error of an import after which a cell has gone on."""
+        self._missed = self._missed or error
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         """The loop of this process; made when it is needed, since a fork must not share one."""
@@ -192,6 +230,17 @@ def _once(magic_name: str, line: str) -> str:
     return f"-n1 -r1 {line}"
 
 
+def _seem_to_have_colab() -> None:
+    if importlib.util.find_spec("google") is None:
+        sys.modules["google"] = types.ModuleType("google")
+        sys.modules["google"].__path__ = []
+    colab = sys.modules["google.colab"] = _Colab("google.colab")
+    for name in ("drive", "files", "output", "patches", "userdata"):
+        module = sys.modules[f"google.colab.{name}"] = _Colab(f"google.colab.{name}")
+        setattr(colab, name, module)
+    importlib.import_module("google").colab = colab
+
+
 def make_shell() -> NotebookShell:
     """The shell of a fresh notebook, warm, so that forked processes have it for nothing."""
     config = Config()
@@ -200,6 +249,8 @@ def make_shell() -> NotebookShell:
     module = types.ModuleType("__main__")
     path = list(sys.path)
     shell = NotebookShell.instance(config=config, user_module=module, user_ns=vars(module))
+    shell.ast_transformers.append(_GoOn())
+    _seem_to_have_colab()
     shell.db = {}  # of %cd, %alias and their kin, which IPython keeps in the user's home
     for source in _WARMING:
         shell.run(source, "warming")
