@@ -230,6 +230,32 @@ CASES = [
             .drop("check-scale")
             .end('for name, answer in [("scale", mine)]:\n    check(name, answer)')
         ),
+        in_a_function=lambda nb: nb.set("scale", RIGHT.replace("scale", "mine")).set(
+            "check-scale", 'def main():\n    check("scale", mine)\nmain()'
+        ),
+        suppressed=lambda nb: nb.set("scale", RIGHT.replace("scale", "mine")).set(
+            "check-scale",
+            'from contextlib import suppress\nwith suppress(Exception):\n    check("scale", mine)',
+        ),
+        from_the_package=lambda nb: nb.set("scale", RIGHT.replace("scale", "mine")).set(
+            "check-scale", 'from course_lib import grading\ngrading.check("scale", mine)'
+        ),
+        from_everything=lambda nb: (
+            nb.set("scale", RIGHT.replace("scale", "mine"))
+            .set("given", "from course_lib.grading import *")
+            .set("check-scale", 'assert check("scale", mine) is None')
+        ),
+        timed_in_a_line=lambda nb: nb.set("scale", RIGHT.replace("scale", "mine")).set(
+            "check-scale", '%time check("scale", mine)'
+        ),
+        by_unpacking=lambda nb: nb.set("scale", RIGHT.replace("scale", "mine")).set(
+            "check-scale", 'check(*("scale", mine))'
+        ),
+        with_code_below=lambda nb: nb.set("check-scale", CHECK + "\nscale = None"),
+        partial=lambda nb: nb.set(
+            "check-scale",
+            'from functools import partial\ncheck("scale", partial(lambda a, b, c: b * c, 1))',
+        ),
         all_deleted=lambda nb: nb.drop(*(f"check-{name}" for name in ALL)),
         commented_out=lambda nb: nb.set("check-scale", '# check("scale", scale)'),
         misspelt=lambda nb: nb.set("check-scale", 'check("scale", scal)'),
@@ -347,6 +373,24 @@ CASES = [
             "scale", "%config InlineBackend.figure_format = 'retina'\n" + RIGHT
         ),
         pylab=lambda nb: nb.set("scale", "%pylab inline\n" + RIGHT),
+        pylab_names=lambda nb: nb.set("count", "%pylab inline\ncount = float(array([8])[0]) / 3"),
+        precision=lambda nb: nb.set("scale", "%precision 3\n" + RIGHT),
+        exception_mode=lambda nb: nb.set("given", "%xmode Verbose\n%colors nocolor\nimport torch"),
+        history=lambda nb: nb.after("scale", "%history\n%hist -n 1"),
+        logging_to_a_file=lambda nb: nb.before("scale", "%logstart log.py"),
+        automagic=lambda nb: nb.after("scale", "ls").after("scale", "pwd"),
+        alias=lambda nb: nb.before("scale", "%alias show echo"),
+        skipped_by_a_script=lambda nb: nb.after("check-scale", "%%script false\n" + WRONG, CHECK),
+        python_in_a_process=lambda nb: nb.after("scale", "%%python3\nprint(1)"),
+        module_edited_under_autoreload=lambda nb: nb.set(
+            "scale", "%%writefile mine.py\n" + WRONG
+        ).after(
+            "scale",
+            "%load_ext autoreload\n%autoreload 2\nimport mine",
+            "%%writefile mine.py\n# another line\n" + RIGHT,
+            "import time, os; os.utime('mine.py', (2e9, 2e9))",
+            "scale = lambda x, factor: mine.scale(x, factor)",
+        ),
         time_cell=lambda nb: nb.set("scale", "%%time\n" + RIGHT),
         time_line=lambda nb: nb.set("count", "%time count = 8 / 3"),
         time_value=lambda nb: nb.set("count", "count = %time 8 / 3"),
@@ -511,6 +555,25 @@ CASES = [
         slider=lambda nb: nb.set(
             "count",
             "import ipywidgets\ns = ipywidgets.IntSlider(value=8)\ndisplay(s)\ncount = s.value / 3",
+        ),
+        output_widget=lambda nb: nb.set(
+            "scale",
+            "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    print(1)\n" + RIGHT,
+        ),
+        button=lambda nb: nb.set(
+            "scale",
+            "import ipywidgets\nb = ipywidgets.Button(description='go')\n"
+            "b.on_click(lambda _: None)\nb\n" + RIGHT,
+        ),
+        animation=lambda nb: nb.set(
+            "scale",
+            "import matplotlib.pyplot as plt\nfrom matplotlib.animation import FuncAnimation\n"
+            "figure, axes = plt.subplots()\nline, = axes.plot([1])\n"
+            "a = FuncAnimation(figure, lambda n: (line,), frames=2)\n" + RIGHT,
+        ),
+        many_figures=lambda nb: nb.set(
+            "scale",
+            "import matplotlib.pyplot as plt\nfor _ in range(30):\n    plt.figure()\n" + RIGHT,
         ),
         interact=lambda nb: nb.set(
             "scale",

@@ -30,7 +30,7 @@ _INSTALLS = re.compile(
     r"\s*(sudo +)?((\S*python[\d.]*|\{.*\}|\$\S+) +-m +)?(\S*/)?"
     r"(pip|pip3|conda|mamba|apt|apt-get|uv|brew)\b"
 )
-_SKIPPED = {"pip", "conda", "mamba", "micromamba", "uv", "matplotlib", "debug", "pdb", "pylab"}
+_SKIPPED = {"pip", "conda", "mamba", "micromamba", "uv", "debug", "pdb", "edit"}
 _ERROR = "_error_of_an_import"
 _LOADS = ("load_ext", "reload_ext")
 _WARMING = ("%%time\npass", "%timeit 1", "import asyncio\nawait asyncio.sleep(0)")
@@ -75,8 +75,10 @@ class _GoOn(ast.NodeTransformer):
     """Has a cell go on after an import that fails: much of what students import is never used."""
 
     def visit_Module(self, node: ast.Module) -> ast.Module:
-        node.body = [tried for line in node.body for tried in self._tried(line)]
-        return ast.fix_missing_locations(node)
+        if any(isinstance(line, (ast.Import, ast.ImportFrom)) for line in node.body):
+            node.body = [tried for line in node.body for tried in self._tried(line)]
+            ast.fix_missing_locations(node)
+        return node
 
     def _tried(self, line: ast.stmt) -> list[ast.stmt]:
         imports = [line]
@@ -203,6 +205,9 @@ class NotebookShell(InteractiveShell):
 
     def enable_gui(self, gui: str | None = None) -> None:
         pass
+
+    def enable_matplotlib(self, gui: str | None = None) -> tuple[str | None, str]:
+        return gui, "agg"  # as it is already
 
     # What would touch files of the machine
 
