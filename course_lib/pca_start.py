@@ -12,12 +12,12 @@ from course_lib.models.balle2017 import Balle2017
 
 @torch.no_grad()
 def start_from_pca(model: Balle2017, x: Tensor, lmbda: float) -> None:
-    """Give a new model the weights of a linear transform codec, the best with its three stages.
+    """Give a new model the weights of a linear transform codec of blocks, found stage by stage.
 
     Each stage becomes the principal components of what it sees, 4×4 pixels or 2×2 positions at a
-    time; the synthesis is the transpose, and divisive normalisation close to the identity. What
-    the paper adds to transform coding, overlapping kernels and normalisation, is then learned from
-    there, and not the transform itself.
+    time; the synthesis is the transpose, and divisive normalisation close to the identity. That is
+    a good linear codec, and not the best: kernels could overlap, and no stage asks what is best for
+    those after it. What the paper adds, overlap and normalisation, is then learned from there.
 
     Args:
         x: pictures (B, 3, H, W) in [0, 1] with at least some thousand latent positions.
