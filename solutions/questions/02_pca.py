@@ -13,7 +13,7 @@ from course_lib.grading.authoring.mistakes import (
     whole,
     without_graph,
 )
-from course_lib.grading.authoring.questions import KnownMistake, Question
+from course_lib.grading.authoring.questions import Equivalent, KnownMistake, Question
 
 # ------------------------------------------------------------------------------ inputs
 
@@ -22,7 +22,8 @@ def spread_out(rng, count, num_values):
     """Rows that differ most along one direction, less along the next; far from zero."""
     scales = 2 * 0.6 ** torch.arange(num_values)
     turned = torch.linalg.qr(normal(rng, num_values, num_values)).Q
-    return (normal(rng, count, num_values) * scales) @ turned + uniform(rng, num_values, high=3)
+    rows = (normal(rng, count, num_values) * scales) @ turned
+    return (rows + uniform(rng, num_values, low=9, high=30)).double()
 
 
 def patches_to_rebuild(rng):
@@ -48,11 +49,11 @@ def one_patch(rng):
 
 
 def shuffled_eigenvalues(rng):
-    return {"eigenvalues": uniform(rng, whole(rng, 4, 9), low=0.1, high=3)}
+    return {"eigenvalues": uniform(rng, whole(rng, 4, 30), low=0.1, high=3)}
 
 
 def with_zeros(rng):
-    values = torch.cat([uniform(rng, whole(rng, 2, 4), low=0.5, high=9), torch.zeros(2)])
+    values = torch.cat([uniform(rng, whole(rng, 2, 20), low=0.5, high=9), torch.zeros(2)])
     return {"eigenvalues": values[torch.tensor(rng.permutation(len(values)))]}
 
 
@@ -61,15 +62,15 @@ def one_eigenvalue(rng):
 
 
 def covariance(rng, num_values):
-    x = normal(rng, 3 * num_values, num_values)
+    x = normal(rng, 3 * num_values, num_values).double()
     return x.T @ x / len(x)
 
 
 def linear_layers(rng, num_values, num_codes):
     return {
         "C": covariance(rng, num_values),
-        "W": normal(rng, num_codes, num_values, scale=0.5),
-        "W_out": normal(rng, num_values, num_codes, scale=0.5),
+        "W": normal(rng, num_codes, num_values, scale=0.5).double(),
+        "W_out": normal(rng, num_values, num_codes, scale=0.5).double(),
     }
 
 
@@ -100,8 +101,12 @@ def unequal_sheets(rng):
 
 
 def equal_sheets(rng):
-    first = normal(rng, 3, whole(rng, 5, 7)).double()
-    return {"first": first, "second": normal(rng, 3, 3).double() @ first}
+    while True:  # until rounding makes a cosine larger than 1
+        first = normal(rng, 4, whole(rng, 5, 9)).double()
+        second = normal(rng, 4, 4).double() @ first
+        bases = [torch.linalg.qr(rows.T).Q for rows in (first, second)]
+        if torch.linalg.svdvals(bases[0].T @ bases[1]).max() > 1:
+            return {"first": first, "second": second}
 
 
 def two_lines(rng):
@@ -115,15 +120,15 @@ def sheets_at_right_angles(rng):
 
 
 def tall_decoder(rng):
-    return {"W_out": normal(rng, whole(rng, 5, 7), whole(rng, 2, 4), scale=0.7)}
+    return {"W_out": normal(rng, whole(rng, 5, 9), whole(rng, 2, 4), scale=0.7).double()}
 
 
 def one_column(rng):
-    return {"W_out": normal(rng, whole(rng, 3, 5), 1)}
+    return {"W_out": normal(rng, whole(rng, 3, 9), 1).double()}
 
 
 def orthonormal_decoder(rng):
-    return {"W_out": torch.linalg.qr(normal(rng, whole(rng, 4, 6), 3)).Q}
+    return {"W_out": torch.linalg.qr(normal(rng, whole(rng, 4, 8), 3).double()).Q}
 
 
 def waves(n):
@@ -131,7 +136,7 @@ def waves(n):
 
 
 def any_waves(rng):
-    return {"n": whole(rng, 5, 16)}
+    return {"n": 2 * whole(rng, 2, 12) + 1}  # odd: 2 / n has no end in binary
 
 
 # ---------------------------------------------------------------------------- mistakes
@@ -204,6 +209,51 @@ def lapped(
     return scale(n) * fade(place, n) * torch.cos(math.pi / n * (place + phase(n)) * k)
 
 
+# ------------------------------------------------------------------------- equivalents
+
+# Statements of the right answers, and what can be done to them that leaves them right.
+
+DECOMPOSE = "_, _, directions = torch.linalg.svd(x - mean, full_matrices=False)"
+ADD_UP = "return torch.cat([torch.zeros(1), ordered.cumsum(0)]).flip(0)"
+LEFT = "left = torch.eye(len(C)) - W_out @ W"
+LEFT_OF_M = "left = torch.eye(len(C)) - W_out[:, :m] @ W[:m]"
+DEVIATE = "return (products - torch.eye(len(products))).square().sum()"
+DEVIATE_BACK = "return (torch.eye(len(products)) - products).square().sum()"
+PLACES = "j, k = (torch.arange(2 * n) + 0.5, torch.arange(n)[:, None] + 0.5)"
+FADE = "fade = torch.sin(math.pi / (2 * n) * j)"
+WAVES = "return math.sqrt(2 / n) * fade * torch.cos(math.pi / n * (j + n / 2) * k)"
+HALF = ".to(torch.float16).float()"
+SHORT = [f".to(torch.{kind})" for kind in ("int8", "int16", "uint8")]
+EXACT_PLACES = {
+    PLACES: [
+        ("torch.arange(2 * n) + 0.5", f"(torch.arange(2 * n) + 0.5){HALF}"),
+        ("torch.arange(n)[:, None] + 0.5", f"(torch.arange(n)[:, None] + 0.5){HALF}"),
+        *(("torch.arange(2 * n)", f"torch.arange(2 * n){cast}") for cast in SHORT),
+        *(("torch.arange(n)", f"torch.arange(n){cast}") for cast in SHORT),
+        *(("torch.arange(n)[:, None]", f"torch.arange(n)[:, None]{cast}") for cast in SHORT),
+    ],
+    FADE: [("* j", f"* j{HALF}")],
+    WAVES: [
+        ("* k", f"* k{HALF}"),
+        ("(j +", f"(j{HALF} +"),
+        ("(j + n / 2)", f"(j + n / 2){HALF}"),
+        ("+ n / 2", "+ np.float16(n / 2)"),
+    ],
+}
+
+
+def exact_casts(statement, part):
+    """Zeros and ones, which every type holds."""
+    kinds = ("int8", "int16", "uint8", "float16")
+    return Equivalent(
+        "Zeros and ones are exact in all of these types.",
+        tuple(
+            f"{statement} → {statement.replace(part, f'{part}.to(torch.{kind}).float()')}"
+            for kind in kinds
+        ),
+    )
+
+
 # --------------------------------------------------------------------------- questions
 
 QUESTIONS = (
@@ -212,6 +262,7 @@ QUESTIONS = (
         title="The best of k numbers",
         points=3,
         kind="function",
+        untrained="Directions come from a decomposition, not from training.",
         inputs=(
             patches_to_rebuild,
             all_components,
@@ -219,8 +270,25 @@ QUESTIONS = (
             fewer_patches_than_values,
             one_patch,
         ),
-        rtol=1e-3,
-        atol=1e-3,
+        rtol=1e-7,
+        atol=1e-8,
+        equivalents=(
+            Equivalent(
+                "A mean of shape (1, d) is added to every row as well.",
+                ("mean = x.mean(dim=0) → mean = x.mean(dim=0, keepdim=True)",),
+            ),
+            Equivalent(
+                "A direction may point either way.",
+                (f"{DECOMPOSE} → {DECOMPOSE.replace('x - mean', 'mean - x')}",),
+            ),
+            Equivalent(
+                "The full V has the same first directions, and more of no variance after them.",
+                (
+                    f"{DECOMPOSE} → {DECOMPOSE.replace(', full_matrices=False', '')}",
+                    f"{DECOMPOSE} → {DECOMPOSE.replace('False', 'True')}",
+                ),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "not-centred",
@@ -272,7 +340,18 @@ QUESTIONS = (
         title="What is lost",
         points=2,
         kind="function",
+        untrained="It says what is lost after the decomposition.",
         inputs=(shuffled_eigenvalues, with_zeros, one_eigenvalue),
+        equivalents=(
+            Equivalent(
+                "There is one axis, the first and the last.",
+                (
+                    f"{ADD_UP} → {ADD_UP.replace('flip(0)', 'flip(-1)')}",
+                    f"{ADD_UP} → {ADD_UP.replace('cumsum(0)', 'cumsum(-1)')}",
+                ),
+            ),
+            exact_casts(ADD_UP, "torch.zeros(1)"),
+        ),
         mistakes=(
             KnownMistake(
                 "kept",
@@ -316,6 +395,15 @@ QUESTIONS = (
         kind="gradient",
         gradient_of=("W", "W_out"),
         inputs=(narrow_layers, one_unit, square_layers),
+        rtol=1e-6,
+        atol=1e-8,
+        equivalents=(
+            Equivalent(
+                "Both signs are squared.",
+                (f"{LEFT} → left = W_out @ W - torch.eye(len(C))",),
+            ),
+            exact_casts(LEFT, "torch.eye(len(C))"),
+        ),
         mistakes=(
             no_gradient(
                 without_graph(linear_loss),
@@ -361,6 +449,20 @@ QUESTIONS = (
         kind="gradient",
         gradient_of=("W_out",),
         inputs=(tall_decoder, one_column, orthonormal_decoder),
+        rtol=1e-6,
+        atol=1e-8,
+        equivalents=(
+            Equivalent(
+                "Squares do not know signs: not that of the difference, and not those of products "
+                "off the diagonal, where nothing is subtracted. On it there are none below zero.",
+                (
+                    f"{DEVIATE} → {DEVIATE_BACK}",
+                    f"{DEVIATE} → {DEVIATE.replace('(products -', '(abs(products) -')}",
+                    "products = W_out.T @ W_out → products = abs(W_out.T @ W_out)",
+                ),
+            ),
+            exact_casts(DEVIATE, "torch.eye(len(products))"),
+        ),
         mistakes=(
             KnownMistake(
                 "rows",
@@ -396,9 +498,16 @@ QUESTIONS = (
         title="Angles between two sheets",
         points=3,
         kind="function",
+        untrained="Angles measure what was trained.",
         inputs=(two_sheets, unequal_sheets, equal_sheets, two_lines, sheets_at_right_angles),
         rtol=1e-4,
         atol=1e-3,
+        equivalents=(
+            Equivalent(
+                "The angles from one sheet to the other are those from the other to the one.",
+                ("def principal_angles(first, second): → def principal_angles(second, first):",),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "not-orthonormal",
@@ -455,6 +564,15 @@ QUESTIONS = (
         kind="gradient",
         gradient_of=("W", "W_out"),
         inputs=(narrow_layers, one_unit, square_layers),
+        rtol=1e-6,
+        atol=1e-8,
+        equivalents=(
+            Equivalent(
+                "Both signs are squared.",
+                (f"{LEFT_OF_M} → left = W_out[:, :m] @ W[:m] - torch.eye(len(C))",),
+            ),
+            exact_casts(LEFT_OF_M, "torch.eye(len(C))"),
+        ),
         mistakes=(
             KnownMistake(
                 "all-units-only",
@@ -521,7 +639,18 @@ QUESTIONS = (
         title="Waves that overlap",
         points=3,
         kind="function",
-        inputs=(waves(2), waves(8), any_waves, waves(1)),
+        inputs=(waves(2), waves(11), any_waves, waves(1)),
+        rtol=1e-5,
+        equivalents=(
+            Equivalent(
+                "Whole numbers and halves below 64 are exact in all of these types.",
+                tuple(
+                    f"{statement} → {statement.replace(part, cast)}"
+                    for statement, parts in EXACT_PLACES.items()
+                    for part, cast in parts
+                ),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "no-fading",
@@ -572,29 +701,29 @@ QUESTIONS = (
         mistakes=(
             KnownMistake(
                 "three-db",
-                5 - 12.04 / 3.01,
+                5 - 13.9 / 3.01,
                 "3.01 dB are a factor 2 in variance. A bit halves the step, which is a factor 4 in "
                 "variance: 6.02 dB.",
             ),
             KnownMistake(
                 "saved",
-                12.04 / 6.02,
+                13.9 / 6.02,
                 "That is what is saved. Asked is what is left of 5 bits.",
             ),
             KnownMistake(
                 "per-block",
-                5 - 12.04 / 6.02 / 64,
+                5 - 13.9 / 6.02 / 64,
                 "The gain holds for each pixel already: do not share it among the 64 of a block.",
             ),
             KnownMistake(
                 "decibels",
-                5 - 12.04,
+                5 - 13.9,
                 "You subtracted decibels from bits. How many decibels are a bit?",
             ),
             KnownMistake(
                 "ratio",
-                5 / 16,
-                "12.04 dB are a factor 16 in variance, and bits count its logarithm: they are "
+                5 / 10**1.39,
+                "13.9 dB are a factor 25 in variance, and bits count its logarithm: they are "
                 "subtracted, not divided.",
             ),
         ),
