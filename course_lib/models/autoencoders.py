@@ -13,9 +13,9 @@ Sources: Rumelhart, Hinton, Williams, "Learning internal representations by erro
 1986, for networks that reproduce their input; Cottrell, Munro, Zipser, "Image compression by back
 propagation: an example of extensional programming", 1987, for patches of photographs.
 
-Variants need no subclass. A denoising autoencoder trains ``model(x + noise).x_hat`` against x, a
-sparse one adds a penalty on ``model(x).y``; any module whose ``forward`` returns a
-`Reconstruction` can be given to `train`.
+Variants need no other loop: any module whose ``forward`` returns a `Reconstruction` can be given
+to `train`, which spoils the input for a denoising autoencoder (`course_lib.models.denoising`), and
+adds a price of the code for a sparse one (`course_lib.models.sparse`).
 """
 
 import math
@@ -131,12 +131,17 @@ def train(
     model: nn.Module,
     patches: Tensor,
     *,
+    corrupt: Callable[[Tensor], Tensor] | None = None,
+    penalty: Callable[[Tensor], Tensor] | None = None,
     num_steps: int = 2000,
     batch_size: int = 128,
     learning_rate: float = 0.03,
     generator: torch.Generator | None = None,
 ) -> list[float]:
     """Train on random batches of ``patches (count, num_pixels)``; returns the loss of each step.
+
+    The model sees ``corrupt(x)`` and is compared with x; ``penalty(y)`` of the codes
+    ``(B, num_units)`` is added to the loss.
 
     Adam, its learning rate falling to zero along half a cosine. It averages squared gradients
     over some 20 steps (β₂ = 0.95) rather than the usual 1000, because those of the first steps,
@@ -156,7 +161,10 @@ def train(
     losses = []
     for step in range(num_steps):
         x = patches[torch.randint(len(patches), (batch_size,), generator=generator)]
-        loss = reconstruction_loss(x, model(x).x_hat)
+        x_hat, y = model(x if corrupt is None else corrupt(x))
+        loss = reconstruction_loss(x, x_hat)
+        if penalty is not None:
+            loss = loss + penalty(y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
