@@ -186,6 +186,38 @@ class Speech(anywidget.AnyWidget):
     _esm = _STATIC / "speech.js"
 
 
+class Pad(anywidget.AnyWidget):
+    """A control of two numbers at once: a square with a dot to drag, or to move by arrow keys.
+
+    To be given to `live` like a slider. ``value`` is ``(x, y)``, each from ``min`` to ``max``, y
+    upwards. ``background`` is a PNG that fills the square, such as a scatter plot without axes.
+
+    Raises:
+        InputError: the ends are not two different numbers in order, or the value is not between.
+    """
+
+    value = traitlets.Tuple(traitlets.Float(), traitlets.Float(), default_value=(0.0, 0.0)).tag(
+        sync=True
+    )
+    min = traitlets.Float(-3.0).tag(sync=True)
+    max = traitlets.Float(3.0).tag(sync=True)
+    background = traitlets.Bytes().tag(sync=True)
+    description = traitlets.Unicode().tag(sync=True)
+    continuous_update = traitlets.Bool(True).tag(sync=True)
+
+    def __init__(self, value: tuple[float, float] = (0.0, 0.0), **settings):
+        super().__init__(value=value, **settings)
+        x, y = self.value
+        if not (self.min < self.max and self.min <= min(x, y) and max(x, y) <= self.max):
+            raise InputError(
+                f"Got a pad from {self.min:g} to {self.max:g} with its dot at ({x:g}, {y:g}); "
+                "expected the smaller end first, and the dot between the ends."
+            )
+
+    _esm = _STATIC / "pad.js"
+    _css = _STATIC / "pad.css"
+
+
 class Comparison(anywidget.AnyWidget):
     """The widget behind `compare`; ``position`` in [0, 1] is where the divider stands."""
 
@@ -272,7 +304,9 @@ def _with_still(
 def _setting(control: ipywidgets.DOMWidget) -> str:
     """What a control says and where it stands."""
     value = getattr(control, "label", control.value)
-    if isinstance(value, float):
+    if isinstance(value, tuple) and all(isinstance(number, float) for number in value):
+        value = ", ".join(f"{number:.2f}" for number in value)
+    elif isinstance(value, float):
         value = f"{value:.4g}"
     return f"{control.description.rstrip(':')} {value}"
 

@@ -547,3 +547,55 @@ def test_controls_tell_screen_readers_their_names_and_what_stands_beside_them(mo
     )
     assert spoken("Bits per pixel") == "0.45"
     assert group.get_by_role("button", pressed=True).all_inner_texts() == ["coffee"]
+
+
+# A pad
+
+
+def draw_place(place):
+    figure, axes = plt.subplots(figsize=(3, 3))
+    axes.plot(*place, "o")
+    axes.set_title(f"At {place[0]:.1f}, {place[1]:.1f}")
+    return figure
+
+
+def pad(**settings) -> widgets.Pad:
+    buffer = io.BytesIO()
+    Image.new("RGB", (60, 60), "white").save(buffer, "PNG")
+    return widgets.Pad(background=buffer.getvalue(), description="Place", **settings)
+
+
+def test_a_pad_gives_two_numbers_to_what_is_drawn():
+    live = widgets.live(draw_place, place=pad(value=(1.0, -2.0)))
+    assert live.view.alt == "At 1.0, -2.0"
+    live.controls["place"].value = (0.5, 3.0)
+    assert live.view.alt == "At 0.5, 3.0"
+    assert "Place 0.50, 3.00" in live._repr_mimebundle_()[0]["text/plain"]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"value": (4.0, 0.0)}, {"min": 2.0, "max": 1.0}, {"value": (float("nan"), 0.0)}]
+)
+def test_a_pad_refuses_a_dot_beside_it(settings):
+    with pytest.raises(CourseError, match="expected the smaller end first, and the dot between"):
+        pad(**settings)
+
+
+@pytest.mark.browser
+def test_a_pad_is_moved_by_mouse_and_keys_and_keeps_within_its_ends(mount):
+    mounted = mount(pad())
+    view = mounted.page.get_by_role("application", name="Place: 0.00, 0.00")
+    box = view.bounding_box()
+    mounted.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    mounted.page.mouse.down()
+    mounted.page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.25 * box["height"])
+    assert mounted.get("value") == pytest.approx([1.5, 1.5], abs=0.05)  # y upwards
+    mounted.page.mouse.move(box["x"] - 50, box["y"] + 2 * box["height"])
+    mounted.page.mouse.up()
+    assert mounted.get("value") == [-3, -3]
+    mounted.page.mouse.move(box["x"] + 5, box["y"] + 5)  # no longer held
+    mounted.page.keyboard.press("ArrowRight")
+    mounted.page.keyboard.press("Shift+ArrowUp")
+    assert mounted.get("value") == pytest.approx([-2.88, -2.4])
+    mounted.page.keyboard.press("ArrowDown")
+    assert mounted.page.evaluate("model.saved.value") == mounted.get("value")
