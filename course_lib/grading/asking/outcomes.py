@@ -14,6 +14,7 @@ class UnsuitableAnswer(CourseError, TypeError):
 
 
 SECOND_CALL, TRAINING = "second call", "training"
+_PARTS = (tuple, list, dict)
 _SAME = {"rtol": 1e-5, "atol": 1e-7}  # what two runs of one answer may differ by
 
 
@@ -149,17 +150,25 @@ def _changed(inputs: dict[str, Any], arguments: dict[str, Any]) -> tuple[str, ..
 
 def _gradients(output: Any, inputs: dict[str, Any]) -> dict[str, Tensor | None]:
     """The gradients of Σ wᵢ·outputᵢ, with w from 0.5 to 1.5: no two outputs weigh the same."""
-    if not inputs:
-        return {}
     import torch
 
-    if not isinstance(output, torch.Tensor) or not output.requires_grad:
+    outputs = [tensor for tensor in _tensors(output) if tensor.requires_grad]
+    if not inputs or not outputs:
         return dict.fromkeys(inputs)
-    weights = torch.ones_like(output)
-    if output.ndim:
-        weights = torch.linspace(0.5, 1.5, output.numel()).to(output).reshape(output.shape)
-    found = torch.autograd.grad((weights * output).sum(), list(inputs.values()), allow_unused=True)
+    flat = torch.cat([tensor.reshape(-1) for tensor in outputs])
+    weights = torch.linspace(0.5, 1.5, len(flat)).to(flat) if len(flat) > 1 else 1
+    found = torch.autograd.grad((weights * flat).sum(), list(inputs.values()), allow_unused=True)
     return {
         name: None if gradient is None else freeze(gradient)
         for name, gradient in zip(inputs, found, strict=True)
     }
+
+
+def _tensors(output: Any) -> list:
+    """All tensors in a result, in the order of its parts."""
+    import torch
+
+    if isinstance(output, torch.Tensor):
+        return [output]
+    parts = output.values() if isinstance(output, dict) else output
+    return [one for part in parts for one in _tensors(part)] if isinstance(output, _PARTS) else []
