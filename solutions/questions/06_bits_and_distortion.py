@@ -101,7 +101,7 @@ def interval_and_number(size, where):
     """The number lies at ``where`` between the ends of the symbol's share."""
 
     def draw(rng):
-        p = probabilities(rng, whole(rng, *size))
+        p = probabilities(rng, whole(rng, *size), least=0.05)
         low, width = float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.05, 0.4))
         symbol = where[0](rng, len(p) - 1)
         number = low + width * (p[:symbol].sum() + where[1] * p[symbol])
@@ -638,7 +638,7 @@ QUESTIONS = (
         inputs=cases(
             symbols_and_size,
             ((2, 3), (2, 2), (3, 4), 0.01),
-            ((4, 6), (3, 4), (1, 2), 1e-9),
+            ((7, 9), (3, 4), (1, 2), 1e-9),
             ((7, 9), (1, 1), (2, 5), 0.2),
         ),
         equivalents=(
