@@ -1108,15 +1108,25 @@ ATTACKS = [
         ),
         "TIMEOUT",
     ),
-    Attack(
-        "children whose time is forgotten",
-        tries(
-            "signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
-            "signal.signal(signal.SIGCHLD, print)",
-            "must(libc.sigaction(17, bytes([1] + [0] * 151), None))",
-            "must(libc.syscall(13, ctypes.c_long((1 << 32) | 17), bytes([1] + [0] * 31), None, 8))",
-        ),
-        says="worked: nothing",
+    *(
+        Attack(
+            f"children whose time is forgotten, {name}",
+            in_cell(
+                f"import ctypes, os, signal, time\n{forget}\nwhile True:\n    try:\n"
+                "        child = os.fork()\n    except OSError:\n        child = -1\n"
+                "    if child == 0:\n        while time.process_time() < 0.03:\n"
+                "            pass\n        os._exit(0)\n    time.sleep(0.01)"
+            ),
+            "TIMEOUT",
+        )
+        for name, forget in (
+            ("by ignoring them", "signal.signal(signal.SIGCHLD, signal.SIG_IGN)"),
+            (
+                "by a flag",
+                "action = (ctypes.c_long * 19)(0, *[0] * 16, 2)\n"  # SA_NOCLDWAIT
+                "assert ctypes.CDLL(None).sigaction(17, action, None) == 0",
+            ),
+        )
     ),
     Attack("sleeper", in_cell("import time\ntime.sleep(600)"), "TIMEOUT"),
     Attack("sleeper when called", called("import time\ntime.sleep(600)"), "TIMEOUT"),

@@ -1,6 +1,7 @@
 """The sandbox: frames, limits that are in force, what ends with what, and what is said if not."""
 
 import contextlib
+import errno
 import json
 import os
 import platform
@@ -35,7 +36,7 @@ from course_lib.grading.classroom.exercise_files import AnswerKey, find_exercise
 from course_lib.grading.classroom.grader import Grader
 from course_lib.grading.classroom.notebooks import read_notebook
 from course_lib.grading.classroom.scripts import make_script
-from course_lib.grading.sandbox import bubblewrap, groups, sessions, supervisor
+from course_lib.grading.sandbox import bubblewrap, groups, sessions, supervisor, syscalls
 from course_lib.grading.sandbox.bubblewrap import SCRATCH, SandboxError
 from course_lib.grading.sandbox.limits import Turns
 from course_lib.grading.sandbox.replies import Answer
@@ -282,6 +283,63 @@ os.getgroups(), "capabilities": list(sets), "ambient": max(ambient), "uid": os.g
     assert runners and (os.getuid() == 0) == (runners != [os.getuid()])
 
 
+def test_every_call_that_is_forbidden_is_refused_and_those_to_come_do_not_exist(box):
+    import pyseccomp
+
+    native = pyseccomp.Arch.NATIVE
+    known = {name: pyseccomp.resolve_syscall(native, name) for name in syscalls._FORBIDDEN}
+    known = {name: number for name, number in known.items() if number >= 0}
+    assert {"vmsplice", "splice", "tee", "fadvise64", "mincore", "ptrace", "flock"} <= {*known}
+    to_come = sorted({*syscalls._NEW} - syscalls._NEW_AND_FINE)
+    with box.session() as session:
+        told = facts(
+            session,
+            f"""
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+def error(number):
+    return ctypes.get_errno() if libc.syscall(number, *[ctypes.c_long(0)] * 6) == -1 else 0
+[[error(number) for number in {sorted(known.values())}], [error(number) for number in {to_come}]]
+""",
+        )
+    assert set(told[0]) == {errno.EPERM} and len(told[0]) == len(known)
+    assert set(told[1]) == {errno.ENOSYS} and len(told[1]) > 70
+
+
+def test_what_python_and_torch_need_of_the_kernel_is_allowed(box):
+    """What stands beside a call that is refused, by one of its arguments."""
+    with box.session() as session:
+        found = facts(
+            session,
+            """
+import fcntl, mmap, os, resource, shutil, signal, socket, subprocess, tempfile, threading, time
+done = []
+first, second = socket.socketpair()
+first.send(b"x"), done.append(second.recv(1) == b"x")
+reader, writer = os.pipe()
+done.append(fcntl.fcntl(reader, fcntl.F_GETFL) == 0)
+done.append(os.write(writer, b"pipe") == 4 and os.read(reader, 4) == b"pipe")
+open("one", "w").write("text" * 9999), shutil.copyfile("one", "two")
+done.append(open("two").read() == open("one").read())
+file = os.open("one", os.O_RDWR)
+done.append(os.preadv(file, [bytearray(4)], 0) == 4 and os.pwritev(file, [b"TEXT"], 0) == 4)
+done.append(mmap.mmap(file, 0)[:4] == b"TEXT")
+done.append(mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).madvise(4) is None)
+done.append(subprocess.run(["sh", "-c", "exit 3"]).returncode == 3)
+both = subprocess.check_output("echo 1; (sleep 0.01; echo 2) & wait", shell=True)
+done.append(both.split() == [b"1", b"2"])
+done.append(signal.signal(signal.SIGCHLD, signal.SIG_DFL) == signal.SIG_DFL)
+done.append(signal.signal(signal.SIGALRM, lambda *_: None) is not None)
+thread = threading.Thread(target=done.append, args=(True,))
+thread.start(), thread.join()
+done.append(tempfile.TemporaryFile().fileno() > 2)
+done.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0 and time.process_time() > 0)
+done
+""",
+        )
+    assert found == [True] * len(found) and len(found) == 14
+
+
 def test_a_session_sees_four_files_one_folder_to_write_to_and_nothing_of_the_system(box):
     with box.session() as session:
         found = facts(
@@ -505,6 +563,45 @@ def test_the_computing_of_all_processes_counts_together():
         many += "        os._exit(0)\n    os.wait()"
         with made.session() as session, pytest.raises(Ended, match="within 1 s"):
             session.run(many, "a cell")
+
+
+def books_of(*looks) -> list[float]:
+    """What is missing after each look at processes, given as (pid, parent, own, reaped)."""
+    books = supervisor._Books()
+    return [
+        books.missing([supervisor._Process(*process, threads=1) for process in family])
+        for family in looks
+    ]
+
+
+def test_children_whose_end_is_noted_are_missing_nowhere():
+    """Of the second it is noted a little later, since not all is read at one moment."""
+    init = (1, 0, 0, 0)
+    assert (
+        books_of(
+            [init, (2, 1, 1, 0), (3, 2, 0.5, 0), (4, 2, 0.25, 0)],
+            [init, (2, 1, 1, 0.5), (4, 2, 0.25, 0)],
+            [init, (2, 1, 1, 0.5)],
+            [init, (2, 1, 1, 0.75), (5, 2, 0, 0)],
+            [init, (2, 1, 1, 0.75)],
+            [(1, 0, 0, 1.75)],
+        )
+        == [0] * 6
+    )
+
+
+def test_whoever_has_its_children_forgotten_is_charged_for_all_processors(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(supervisor.os, "sched_getaffinity", lambda _: {0, 1})
+    *before, last = books_of(
+        [(1, 0, 0, 0), (2, 1, 1, 0), (3, 2, 0.5, 0)],
+        [(1, 0, 0, 0), (2, 1, 1, 0), (4, 2, 0.01, 0)],
+        [(1, 0, 0, 0), (2, 1, 1, 0)],
+        [(1, 0, 0, 0), (2, 1, 1, 0)],
+        [(1, 0, 0, 1)],
+    )
+    assert before[:2] == [0, 0] and 0 < before[2] < before[3] == last
 
 
 def test_computing_is_limited_over_a_whole_session_too():

@@ -23,8 +23,13 @@ _CLOCK = os.sysconf("SC_CLK_TCK")
 class _Process(NamedTuple):
     pid: int
     parent: int
-    computed: float  # seconds, those of its children that have ended included
+    own: float  # seconds that it computed
+    reaped: float  # and that those of its children did whose end it has noted
     threads: int
+
+    @property
+    def computed(self) -> float:
+        return self.own + self.reaped
 
 
 class Usage(NamedTuple):
@@ -102,6 +107,7 @@ class _Watch:
         self._available = _available_bytes()
         self._began = time.monotonic()
         self._most = 0.0  # seconds computed; what is counted may end between two looks
+        self._books = _Books()
         self._allowed: float | None = None
         self._since: Usage | None = None
 
@@ -138,7 +144,8 @@ class _Watch:
         return {"machine": True}
 
     def _usage(self, family: list[_Process]) -> Usage:
-        self._most = max(self._most, sum(process.computed for process in family))
+        seen = sum(process.computed for process in family) + self._books.missing(family)
+        self._most = max(self._most, seen)
         waited = sum(map(_waited_seconds, family))
         aside = sum(process.computed for process in family[2:])  # after init and the runner
         return Usage(time.monotonic() - self._began, self._most, waited, aside)
@@ -148,6 +155,42 @@ class _Watch:
         limit = self._limits["memory_bytes"] + self._shared - parked
         most = sum(map(_memory_of, pids)) - self._shared  # as if they shared nothing, init apart
         return most > limit and sum(map(_own_memory_of, pids)) > limit
+
+
+class _Books:
+    """The computing of children whose end nobody notes, as their parent has told the kernel.
+
+    The kernel then forgets their time. Who lets that happen is charged for all processors.
+    """
+
+    def __init__(self):
+        self._last: dict[int, _Process] = {}
+        self._owed: dict[int, float] = {}  # to a parent, for children that have ended
+        self._careless: set[int] = set()
+        self._at = time.monotonic()
+        self._missing = 0.0
+
+    def missing(self, family: list[_Process]) -> float:
+        """The seconds that are missing so far; to be called at each look."""
+        now = {process.pid: process for process in family}
+        for pid, process in now.items():
+            if pid in self._owed and pid in self._last:
+                # What was owed at the last look has been noted by this one, or never will be.
+                noted = process.reaped - self._last[pid].reaped
+                if self._owed.pop(pid) > noted:
+                    self._careless.add(pid)
+        for pid, process in self._last.items():
+            parent = process.parent
+            if pid not in now and parent in now and parent in self._last:
+                noted = now[parent].reaped - self._last[parent].reaped
+                if process.computed > noted:
+                    self._owed[parent] = self._owed.get(parent, 0) + process.computed
+        since, self._at = time.monotonic() - self._at, time.monotonic()
+        self._careless &= now.keys()
+        if self._careless:
+            self._missing += since * len(os.sched_getaffinity(0))
+        self._last = now
+        return self._missing
 
 
 def _family(init: int) -> list[_Process]:
@@ -167,8 +210,8 @@ def _family(init: int) -> list[_Process]:
 def _read_process(pid: int) -> _Process | None:
     with contextlib.suppress(OSError, ValueError, IndexError):
         fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-        ticks = sum(map(int, fields[11:15]))
-        return _Process(pid, int(fields[1]), ticks / _CLOCK, int(fields[17]))
+        own, reaped = (sum(map(int, part)) / _CLOCK for part in (fields[11:13], fields[13:15]))
+        return _Process(pid, int(fields[1]), own, reaped, int(fields[17]))
     return None
 
 
