@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 from pathlib import Path
 
 from course_lib.errors import CourseError, InputError
@@ -160,6 +161,8 @@ def _take_over(target: Path, partial: Path) -> None:
 
 
 def _write_into(descriptor: int, content: bytes) -> None:
+    if descriptor == 1 and sys.stdout is not None:
+        sys.stdout.flush()  # what was printed before comes before
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(descriptor, rest[: 2**20]) :]

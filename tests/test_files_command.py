@@ -139,6 +139,22 @@ def test_what_cannot_be_done_is_one_line_and_nothing_is_lost(command, folder):
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_an_output_that_nobody_reads_on_ends_quietly(capsys, monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    kept = os.dup(1)
+    os.dup2(writing, 1)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            course(capsys, f"encode in.png -o - {JPEG}")
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(writing)
+    assert ended.value.code == 141
+    assert capsys.readouterr().err == ""
+
+
 def test_closed_standard_input_is_one_line(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     status, _, err = course(capsys, f"encode - -o a.lic {JPEG}")

@@ -122,7 +122,7 @@ def test_standard_output_holds_all_in_its_order(path, redirected, here):
     Path("out").write_bytes(b"" if redirected == "1<> out" else b"earlier ")
     program = (
         "from course_lib.paths import atomic_write\n"
-        "print('first', flush=True)\n"
+        "print('first')\n"
         f"atomic_write({path!r}, b'second\\n')\nprint('third')"
     )
     command = f'"$PYTHON" -c "$PROGRAM" {redirected}'

@@ -4,9 +4,13 @@
 What is said about a result then goes to standard error.
 """
 
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
 
-from course_lib.errors import InputError
+from course_lib.cli.streams import UNREAD
+from course_lib.errors import CourseError, InputError
 from course_lib.ranges import number, whole
 
 
@@ -65,7 +69,8 @@ def _encode(options) -> None:
     else:
         data = encode_within(image, options.codec, int(options.bpp * height * width / 8))
     decibels = psnr(image, decode(data))
-    atomic_write(out, data)
+    with _while_read(out):
+        atomic_write(out, data)
     bpp = bits_per_pixel(len(data), height, width)
     _tell(out, f"{len(data):,} bytes, {bpp:.4f} bpp, PSNR {decibels:.2f} dB")
 
@@ -83,7 +88,8 @@ def _decode(options) -> None:
         image, bpp = image
     else:
         bpp = bits_per_pixel(len(data), *image.shape[:2])
-    write_image(out, image)
+    with _while_read(out):
+        write_image(out, image)
     _tell(out, f"{image.shape[0]}×{image.shape[1]} pixels from {bpp:.4f} bpp")
 
 
@@ -128,8 +134,23 @@ def _output(name: str, source: str) -> str:
                 "Standard output is a terminal, which shows no file. Name one, or send the output "
                 "on: -o - | PROGRAM."
             )
+    elif os.path.isdir(name):
+        raise InputError(f"{name} is a folder. Add the name of the file to write.")
     check_output(name, source=0 if source == "-" else source)
     return name
+
+
+@contextlib.contextmanager
+def _while_read(out: str) -> Iterator[None]:
+    """Write; end quietly if that goes to standard output, which nobody reads any more."""
+    from course_lib.paths import is_standard_output
+
+    try:
+        yield
+    except CourseError as error:
+        if isinstance(error.__cause__, BrokenPipeError) and is_standard_output(out):
+            sys.exit(UNREAD)
+        raise
 
 
 def _tell(out: str, what: str) -> None:

@@ -102,7 +102,7 @@ def _plot(options) -> None:
     buffer = BytesIO()
     figure.savefig(buffer, format=suffix[1:])
     plt.close(figure)
-    atomic_write(Path(options.out), buffer.getvalue())
+    atomic_write(options.out, buffer.getvalue())
     print(f"BD-rate against {options.anchor}, at equal {options.metric.upper()}:")
     for curve, (rate, note) in zip(curves, compared, strict=True):
         source = "published" if curve.published else "measured"

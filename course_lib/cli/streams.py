@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
-_UNREAD = 141  # exit status: as if the signal of a closed pipe had ended the process
+UNREAD = 141  # exit status: as if the signal of a closed pipe had ended the process
 
 
 def steadily(name: str, work: Callable[[], int]) -> int:
@@ -30,7 +30,7 @@ def steadily(name: str, work: Callable[[], int]) -> int:
                 say(f"{name}: Cannot write to the standard output: {error.strerror}.")
             if err.error:
                 err.silence()
-            return _UNREAD if isinstance(error, BrokenPipeError) else 1
+            return UNREAD if isinstance(error, BrokenPipeError) else 1
 
 
 def say(line: str) -> None:
