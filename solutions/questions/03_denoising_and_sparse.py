@@ -614,7 +614,7 @@ QUESTIONS = (
         title="Saying where costs bits",
         points=2,
         kind="value",
-        decimals=1,
+        decimals=2,
         mistakes=(
             KnownMistake(
                 "one-by-one",
