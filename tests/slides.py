@@ -20,6 +20,8 @@ from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 from playwright.sync_api import Browser, sync_playwright
 
+from course_lib.outputs import IS_SELF_TEST
+
 CODE_TAG = "slide-code"
 WIDTH, HEIGHT, SCALE = 1280, 720, 1.5  # a projector's 1920×1080, in pixels of 1.5
 WIDGET_HEIGHT = 430  # of a live widget whose saved output holds no picture
@@ -122,6 +124,8 @@ def _output(output: NotebookNode) -> str:
         return f"<pre>{html.escape(output.text)}</pre>"
     data = output.get("data", {})
     is_live = _is_live(output)
+    if output.metadata.get(IS_SELF_TEST):
+        return data["text/html"]
     if "image/png" in data:
         width = output.metadata.get("image/png", {}).get("width", "")
         room = f'<div style="height: {CONTROLS_HEIGHT}px"></div>' if is_live else ""
@@ -138,7 +142,8 @@ def _is_figure(output: NotebookNode) -> bool:
 
 
 def _is_live(output: NotebookNode) -> bool:
-    return "live_widget" in output.get("metadata", {})
+    metadata = output.get("metadata", {})
+    return "live_widget" in metadata and not metadata.get(IS_SELF_TEST)
 
 
 def main() -> int:
