@@ -35,14 +35,16 @@ class NoBias(nn.Module):
     def forward(self, x):
         return x @ self.line.weight.T
 
-class OtherName(nn.Linear):
+class ThreeOutputs(nn.Module):
     def __init__(self, inputs):
-        super().__init__(inputs, 2)
+        super().__init__()
+        self.line = nn.Linear(inputs, 3)
 
 QUESTIONS = (
     Question(
         id="scale", title="Scale a batch", points=2, kind="function", inputs=(batch, batch),
         untrained="It is a sample.", fixed_sizes="It is a sample.",
+        hints=("Look at the units.", "One operation does it.", "It is a product: x * …"),
         mistakes=(
             KnownMistake("divides", lambda x, factor: x / factor, "Multiply, do not divide."),
             KnownMistake("wrong-axes", lambda x, factor: x.T * factor, "Leave the axes alone."),
@@ -62,7 +64,7 @@ QUESTIONS = (
         fixed_sizes="It is a sample.",
         mistakes=(
             KnownMistake("no-bias", NoBias, "Add the bias."),
-            KnownMistake("other-name", OtherName, "Call the layer self.line."),
+            KnownMistake("three-outputs", ThreeOutputs, "The layer has two outputs."),
         ),
     ),
     Question(

@@ -80,17 +80,23 @@ def message_of(question, answer) -> str:
 
 
 def test_message_says_what_differs_with_which_input_and_the_hint(exercises):
-    headline, called, hint = message_of("scale", lambda x, factor: x / factor).splitlines()
+    message = message_of("scale", lambda x, factor: x / factor)
+    headline, called, *values, hint = message.splitlines()
     assert headline.startswith("✗ scale: 12 of 12 values are wrong; the largest difference is ")
     assert called == "Called with x: float32 tensor (4, 3), factor: 2.5."
     assert hint == "Hint: Multiply, do not divide."
+    names = {"torch": torch}
+    exec("\n".join(line.strip() for line in values).replace(",\n", ", "), names)  # as pasted
+    x, got, expected = (torch.tensor(names[name]) for name in ("x", "got", "expected"))
+    torch.testing.assert_close(got, x / 2.5, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(expected, x * 2.5, rtol=1e-3, atol=1e-3)
 
 
 def test_unknown_mistake_gets_no_hint(exercises):
     assert "Hint" not in message_of("scale", lambda x, factor: x * factor + 1)
 
 
-def test_modules_are_called_in_evaluation_mode(exercises):
+def test_modules_are_called_in_evaluation_mode_and_in_training(exercises):
     class WithDropout(Layer):
         def __init__(self, inputs):
             super().__init__(inputs)
@@ -99,7 +105,8 @@ def test_modules_are_called_in_evaluation_mode(exercises):
         def forward(self, x):
             return self.dropout(self.line(x))
 
-    check("layer", WithDropout)
+    message = message_of("layer", WithDropout)
+    assert "right after eval(), but it is another after train()" in message
 
 
 def test_gradients_weigh_outputs_differently():

@@ -167,7 +167,7 @@ def test_equal_answers_are_accepted(got, expected):
         (torch.full((2,), torch.inf), torch.zeros(2), r"2 of 2 values are infinite at \[0\]"),
         (torch.zeros(2), torch.full((2,), torch.nan), r"2 of 2 values are wrong.*expected nan"),
         (torch.tensor(torch.inf), torch.tensor(-torch.inf), "got inf, expected -inf"),
-        (2**60, 2**60 + 1, "got 1.15292e.18, expected 1.15292e.18"),
+        (2**60, 2**60 + 1, f"got {2**60}, expected {2**60 + 1}"),
     ],
 )
 def test_what_differs_is_said(got, expected, message):

@@ -33,9 +33,15 @@ def add_commands(commands) -> None:
 
 
 def _progress(options) -> int:
-    from course_lib.grading.asking.progress import exercises_folder, read_progress
+    from course_lib.grading.asking.progress import (
+        exercises_folder,
+        read_hints_taken,
+        read_progress,
+    )
 
-    for exercise, solved in read_progress(exercises_folder()):
+    folder = exercises_folder()
+    taken = read_hints_taken(folder)
+    for exercise, solved in read_progress(folder):
         checked = [question for question in exercise.fixtures if question.kind != "written"]
         points = sum(question.points for question in checked if solved[question.id])
         total = sum(question.points for question in checked)
@@ -45,8 +51,11 @@ def _progress(options) -> int:
         )
         for question in exercise.fixtures:
             mark = "✓" if solved[question.id] else "·"
-            by_hand = "" if question in checked else " (marked by hand)"
-            print(f"  {mark} {question.id:16} {question.points:2}  {question.title}{by_hand}")
+            notes = [] if question in checked else ["marked by hand"]
+            if count := taken.get(question.id):
+                notes.append(f"{count} hint{'s' * (count > 1)} taken")
+            told = f" ({', '.join(notes)})" if notes else ""
+            print(f"  {mark} {question.id:16} {question.points:2}  {question.title}{told}")
     return 0
 
 

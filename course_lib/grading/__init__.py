@@ -9,10 +9,21 @@ Five rooms. Each leans on those above it and on no other. Of the course they nee
     classroom   submissions, their examination, and the verdicts of a class
     reports     pages, gradebooks and marks from these verdicts; leans on classroom and sandbox
 
-What students import is ``from course_lib.grading import check``, which loads asking and no more.
+What students import is ``from course_lib.grading import check, hint``, which loads asking and no
+more.
 """
 
-from course_lib.grading.asking.check import NotAnswered, UnknownQuestion, WrongAnswer, check
+from course_lib.grading.asking.check import NotAnswered, WrongAnswer, check
 from course_lib.grading.asking.fixtures import CheckError, FixtureError
+from course_lib.grading.asking.hints import hint
+from course_lib.grading.asking.lookup import UnknownQuestion
 
-__all__ = ["CheckError", "FixtureError", "NotAnswered", "UnknownQuestion", "WrongAnswer", "check"]
+__all__ = [
+    "CheckError",
+    "FixtureError",
+    "NotAnswered",
+    "UnknownQuestion",
+    "WrongAnswer",
+    "check",
+    "hint",
+]

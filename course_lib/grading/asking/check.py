@@ -1,7 +1,6 @@
 """``check("encode", encode)``: what a student calls below an answer."""
 
-import difflib
-import json
+import contextlib
 import linecache
 import sys
 from pathlib import Path
@@ -9,15 +8,13 @@ from traceback import walk_tb
 from types import FrameType, TracebackType
 from typing import Any
 
-from course_lib.grading.asking.fixtures import CheckError, Fixture, FixtureError, read_exercise
+from course_lib.grading.asking.calling import UnsuitableAnswer
 from course_lib.grading.asking.judgement import judge_answer
-from course_lib.grading.asking.outcomes import UnsuitableAnswer
-from course_lib.grading.asking.progress import (
-    exercises_folder,
-    fixture_files,
-    missing_fixtures,
-    record_pass,
-)
+from course_lib.grading.asking.lookup import UnknownQuestion, find_fixture
+from course_lib.grading.asking.printing import SparingStream
+from course_lib.grading.asking.progress import exercises_folder, record_pass
+
+ANSWER_SECONDS = 20  # for all cases together; the grader gives as much
 
 
 class WrongAnswer(AssertionError):
@@ -43,10 +40,6 @@ class NotAnswered(NotImplementedError):
         ]
 
 
-class UnknownQuestion(CheckError):
-    """There is no such question, or none that can be checked."""
-
-
 def check(question_id: str, answer: Any) -> None:
     """Check an answer: prints that it passed, or raises what is wrong, with a hint if one fits.
 
@@ -61,22 +54,19 @@ def check(question_id: str, answer: Any) -> None:
         NotImplementedError: raised by what the answer uses, which cannot do what it asks for.
         UnknownQuestion: no question has that id.
         FixtureError: the course's files are missing or damaged.
-        Exception: whatever the answer raised, with a note on what it was called with.
+        Exception: whatever the answer raised, with a note on what it was called with, in which
+            line, and what the error means.
     """
-    if not isinstance(question_id, str):
-        raise UnknownQuestion(
-            f"The first argument is of type {type(question_id).__name__}; expected a question's id "
-            'in quotes, then the answer: check("encode", encode).'
-        )
     _show_stubs_in_a_line()
     exercises = exercises_folder()
-    fixture = _find_fixture(exercises, question_id)
+    fixture = find_fixture(exercises, question_id)
     if fixture.kind == "written":
         raise UnknownQuestion(
             f'"{question_id}" is answered in words and marked by hand: there is nothing to check.'
         )
     try:
-        judgement, error = judge_answer(fixture, answer)
+        with contextlib.redirect_stdout(SparingStream(sys.stdout)):
+            judgement, error = judge_answer(fixture, answer, ANSWER_SECONDS, _note_stuck)
     except NotImplementedError as stub:
         own = _beyond_grading(stub.__traceback__)
         if own is None or _is_stub(own, getattr(answer, "__module__", None)):
@@ -88,34 +78,21 @@ def check(question_id: str, answer: Any) -> None:
         print(f"✓ {fixture.id}: passed ({points})")  # into the student's notebook
         return
     lines = [f"Called with {judgement.called_with}."] if judgement.called_with else []
+    lines += [f"  {line}" for line in judgement.shown.splitlines()]
     lines += [f"Hint: {judgement.hint}"] if judgement.hint else []
-    if error is None or isinstance(error, UnsuitableAnswer):
+    if not isinstance(error, Exception) or isinstance(error, UnsuitableAnswer):
         raise WrongAnswer("\n".join([f"✗ {fixture.id}: {judgement.message}.", *lines]))
     error.add_note("\n".join([f"✗ {fixture.id}: your answer raised this.", *lines]))
     raise error.with_traceback(_beyond_grading(error.__traceback__))  # out of your answer
 
 
-def _find_fixture(exercises: Path, question_id: str) -> Fixture:
-    wanted = f'"id": {json.dumps(question_id)}'.encode()
-    for path in fixture_files(exercises):
-        if wanted in path.read_bytes():
-            for fixture in read_exercise(path).fixtures:
-                if fixture.id == question_id:
-                    return fixture
-    ids, problems = [], []
-    for path in (*fixture_files(exercises), *missing_fixtures(exercises)):
-        try:
-            ids += [fixture.id for fixture in read_exercise(path).fixtures]
-        except FixtureError as error:
-            problems.append(str(error))
-    close = difflib.get_close_matches(question_id, ids, cutoff=0.6)
-    advice = "`course progress` lists all questions."
-    if close:
-        advice = "Did you mean " + " or ".join(f'"{name}"' for name in close) + "?"
-    if problems:
-        message = f'Question "{question_id}" was not found. {advice}'
-        raise FixtureError("\n".join([message, *problems]))
-    raise UnknownQuestion(f'There is no question "{question_id}". {advice}')
+def _note_stuck() -> None:
+    print(
+        f"Your answer has been running for more than {ANSWER_SECONDS} seconds, inside one "
+        "call that does not come back to Python. If it does not end, choose Kernel → Restart, and "
+        "look for a call that never ends or asks for far too much.",
+        file=sys.stderr,
+    )
 
 
 def _show_stubs_in_a_line() -> None:

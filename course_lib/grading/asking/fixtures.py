@@ -5,6 +5,7 @@ refers to by number. Of values and choices they hold hashes only. The first also
 the notebook, since a grader takes nothing but answers from what students send.
 """
 
+import base64
 import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -54,7 +55,10 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Fixture:
-    """All that is needed to judge answers to one question, as plain data; see `Question`."""
+    """All that is needed to judge answers to one question, as plain data; see `Question`.
+
+    In the file, ``hints`` are in base64: nobody reads the last one by accident.
+    """
 
     id: str
     title: str
@@ -68,11 +72,12 @@ class Fixture:
     sealed: str = ""
     cases: tuple[Case, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
+    hints: tuple[str, ...] = ()  # from where to look to almost there
 
     def fingerprint(self) -> str:
         """A hash of what is asked and expected: when it changes, the question is unsolved again."""
         arrays: list[np.ndarray] = []
-        rules = pack_fixture(replace(self, title="", points=0, mistakes=()), arrays)
+        rules = pack_fixture(replace(self, title="", points=0, mistakes=(), hints=()), arrays)
         content = [json.dumps(rules, sort_keys=True).encode(), *(a.tobytes() for a in arrays)]
         return digest(b"".join(content))[:16]
 
@@ -143,6 +148,7 @@ def pack_fixture(fixture: Fixture, arrays: list[np.ndarray]) -> dict[str, Any]:
     lists = {
         "cases": tuple(_pack_case(case, arrays) for case in fixture.cases),
         "mistakes": tuple(_pack_mistake(mistake, arrays) for mistake in fixture.mistakes),
+        "hints": tuple(base64.b64encode(hint.encode()).decode() for hint in fixture.hints),
     }
     return without_defaults(fixture) | {name: value for name, value in lists.items() if value}
 
@@ -154,7 +160,8 @@ def _unpack_fixture(packed: dict[str, Any], arrays: list[np.ndarray]) -> Fixture
     )
     mistakes = tuple(_unpack_mistake(mistake, arrays) for mistake in packed.get("mistakes", ()))
     gradient_of = tuple(packed.get("gradient_of", ()))
-    lists = {"cases": cases, "mistakes": mistakes, "gradient_of": gradient_of}
+    hints = tuple(base64.b64decode(hint).decode() for hint in packed.get("hints", ()))
+    lists = {"cases": cases, "mistakes": mistakes, "gradient_of": gradient_of, "hints": hints}
     return Fixture(**(packed | lists))
 
 
@@ -176,12 +183,12 @@ def _unpack_mistake(packed: dict[str, Any], arrays: list[np.ndarray]) -> Mistake
 
 
 def _pack_outcome(outcome: Outcome, arrays: list[np.ndarray]) -> dict[str, Any]:
-    """As `pack` would, without the empty fields."""
-    parts = vars(outcome)
+    """As `pack` would, without the empty fields, and without where it raised."""
+    parts = {name: value for name, value in vars(outcome).items() if name != "where"}
     return {
         name: pack(value, arrays)
         for name, value in parts.items()
-        if name == "output" or value not in ({}, (), "")
+        if name == "output" or value not in ({}, (), None)
     }
 
 

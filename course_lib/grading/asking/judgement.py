@@ -1,13 +1,19 @@
 """The judgement on an answer: right, or what differs, and the hint for who made that mistake."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.grading.asking.differences import difference
+import numpy as np
+
+from course_lib.grading.asking.calling import UnsuitableAnswer
+from course_lib.grading.asking.differences import Difference, difference, find_difference
+from course_lib.grading.asking.explanations import explain
 from course_lib.grading.asking.fixtures import Case, Fixture, Mistake
-from course_lib.grading.asking.outcomes import TRAINING, Outcome, UnsuitableAnswer, run_cases
-from course_lib.grading.asking.seals import seal_choice, seal_value
-from course_lib.grading.asking.values import describe, freeze
+from course_lib.grading.asking.outcomes import TRAINING, Outcome, run_cases
+from course_lib.grading.asking.seals import freeze_answer, seal_choice, seal_value
+from course_lib.grading.asking.showing import count_numbers, literal, show_case
+from course_lib.grading.asking.values import Tensor, describe
 
 _UNKNOWN = Mistake(name="", hint="")
 _UNSUITABLE = f"{UnsuitableAnswer.__name__}: "
@@ -20,12 +26,30 @@ class Judgement:
     passed: bool
     message: str = ""
     called_with: str = ""  # the inputs for which it went wrong
+    shown: str = ""  # lines: these inputs, what came out, what should; or where it raised, and why
     hint: str = ""
     mistake: str = ""  # the name of the known mistake that it is
+    cases: tuple[bool, ...] = ()  # passed or not, one for each
 
 
-def judge_answer(fixture: Fixture, answer: Any) -> tuple[Judgement, Exception | None]:
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with what an answer gave for one case."""
+
+    text: str
+    shown: tuple[str, ...] = ()
+
+
+def judge_answer(
+    fixture: Fixture,
+    answer: Any,
+    seconds: float | None = None,
+    note_stuck: Callable[[], None] = lambda: None,
+) -> tuple[Judgement, BaseException | None]:
     """Run an answer in this process and judge it; the exception is what the answer raised, if so.
+
+    Args:
+        seconds: after which it is stopped; see `run_cases`.
 
     Raises:
         NotImplementedError: not answered yet.
@@ -35,21 +59,44 @@ def judge_answer(fixture: Fixture, answer: Any) -> tuple[Judgement, Exception | 
     if fixture.kind in ("value", "choice"):
         return judge_sealed(fixture, answer), None
     inputs = [case.inputs for case in fixture.cases]
-    outcomes, error = run_cases(fixture.kind, answer, inputs, fixture.gradient_of)
+    outcomes, error = run_cases(
+        fixture.kind, answer, inputs, fixture.gradient_of, seconds, note_stuck
+    )
     return judge_outcomes(fixture, outcomes), error
 
 
-def judge_outcomes(fixture: Fixture, outcomes: list[Outcome]) -> Judgement:
+def judge_outcomes(fixture: Fixture, outcomes: Sequence[Outcome]) -> Judgement:
     """The judgement on what an answer gave, case by case; runs none of its code."""
-    for case, outcome in zip(fixture.cases, outcomes, strict=False):
-        problem = find_problem(fixture, case, outcome)
-        if problem:
-            mistake = _find_mistake(fixture, outcomes)
-            called_with = "" if outcome.error.startswith(_UNSUITABLE) else _list_inputs(case)
-            return Judgement(False, problem, called_with, mistake.hint, mistake.name)
-    if len(outcomes) != len(fixture.cases):
-        return Judgement(False, f"got {len(outcomes)} results, expected {len(fixture.cases)}")
-    return Judgement(True)
+    problems = find_problems(fixture, fixture.cases, outcomes)
+    passed = tuple(problem is None for problem in problems)
+    if passed and all(passed):
+        return Judgement(True, cases=passed)
+    mistake = _find_mistake(fixture, outcomes)
+    if len(outcomes) > len(problems) or not problems:
+        message = f"got {len(outcomes)} results, expected {len(problems)}"
+        return Judgement(False, message, cases=passed)
+    number = _case_to_show(fixture, outcomes, passed)
+    problem, case = problems[number], fixture.cases[number]
+    error = outcomes[number].error if number < len(outcomes) else None
+    is_unsuitable = error is not None and error.startswith(_UNSUITABLE)
+    called_with = "" if is_unsuitable else _list_inputs(case)
+    shown = "\n".join(problem.shown)
+    return Judgement(False, problem.text, called_with, shown, mistake.hint, mistake.name, passed)
+
+
+def find_problems(
+    fixture: Fixture, cases: Sequence[Case], outcomes: Sequence[Outcome]
+) -> list[Problem | None]:
+    """What is wrong, case by case: the one list from which verdicts come. None is nothing wrong.
+
+    Cases that an answer did not come to, because one before raised, are wrong; and all are, if
+    there are more outcomes than cases.
+    """
+    if len(outcomes) > len(cases):
+        return [Problem(f"got {len(outcomes)} results, expected {len(cases)}")] * len(cases)
+    found = [find_problem(fixture, *pair) for pair in zip(cases, outcomes, strict=False)]
+    missing = Problem(f"got {len(outcomes)} results, expected {len(cases)}")
+    return [*found, *[missing] * (len(cases) - len(found))]
 
 
 def judge_sealed(fixture: Fixture, answer: Any) -> Judgement:
@@ -65,35 +112,81 @@ def judge_sealed(fixture: Fixture, answer: Any) -> Judgement:
         return Judgement(True)
     known = (mistake for mistake in fixture.mistakes if mistake.sealed == sealed)
     mistake = next(known, _UNKNOWN)
-    message = f"{describe(freeze(answer))} is not the answer"
-    return Judgement(False, message, "", mistake.hint, mistake.name)
+    message = f"{describe(freeze_answer(answer))} is not the answer"
+    return Judgement(False, message, hint=mistake.hint, mistake=mistake.name)
 
 
-def find_problem(fixture: Fixture, case: Case, outcome: Outcome) -> str | None:
-    """What is wrong with what an answer gave for one case; None if nothing is."""
-    if outcome.error:
-        return outcome.error.removeprefix(_UNSUITABLE)
+def find_problem(fixture: Fixture, case: Case, outcome: Outcome) -> Problem | None:
+    """What is wrong with what an answer gave for one case; None, and nothing else, is right."""
+    if outcome.error is not None:
+        return _explain_error(outcome)
     if outcome.changed:
         names = " and ".join(outcome.changed)
-        return f"it changes its input {names} in place; leave inputs as they are, or copy them"
+        return Problem(
+            f"it changes its input {names} in place; leave inputs as they are, or copy them"
+        )
     expected = case.expected
-    if outcome.output is None and expected.output is not None:
-        return "got None: it has no `return …`"
-    found = difference(outcome.output, expected.output, fixture.rtol, fixture.atol)
-    if found:
-        return found
+    got = _in_the_kind_of(expected.output, outcome.output, case)
+    if got is None and expected.output is not None:
+        return Problem("got None: it has no `return …`")
+    found = find_difference(got, expected.output, fixture.rtol, fixture.atol)
+    if found is not None:
+        return Problem(found.text, _show(case, found, got, expected.output))
     if outcome.unsteady and outcome.unsteady != expected.unsteady:
         if outcome.unsteady == TRAINING:
-            return "the result is right after eval(), but it is another after train()"
-        return "the result is right, but a second call with the same inputs gives another"
+            return Problem("the result is right after eval(), but it is another after train()")
+        return Problem("the result is right, but a second call with the same inputs gives another")
     for name, gradient in expected.gradients.items():
         got = outcome.gradients.get(name)
         if got is None and gradient is not None:
-            return f"the result is right, but no gradient reaches {name}"
-        found = difference(got, gradient, fixture.rtol, fixture.atol)
-        if found:
-            return f"the result is right, but not its gradient with respect to {name}: {found}"
+            return Problem(f"the result is right, but no gradient reaches {name}")
+        found = find_difference(got, gradient, fixture.rtol, fixture.atol)
+        if found is not None:
+            text = f"the result is right, but not its gradient with respect to {name}: {found.text}"
+            return Problem(text, _show(case, found, got, gradient, f"_gradient_of_{name}"))
     return None
+
+
+def _explain_error(outcome: Outcome) -> Problem:
+    text = outcome.error.removeprefix(_UNSUITABLE).strip(" .:") or "it raised an error"
+    meaning = explain(outcome.error)
+    return Problem(text, tuple(line for line in (outcome.where, meaning) if line))
+
+
+def _in_the_kind_of(expected: Any, got: Any, case: Case) -> Any:
+    """An array for a tensor and the reverse, where no input is of the kind that was expected.
+
+    Where there are tensors among the inputs, the result is one too: training goes on with it.
+    """
+    kind = type(expected)
+    both = {type(got), kind} == {Tensor, np.ndarray}
+    if not both or any(isinstance(value, kind) for value in case.inputs.values()):
+        return got
+    return Tensor(got) if kind is Tensor else got.array
+
+
+def _show(
+    case: Case, found: Difference, got: Any, expected: Any, name: str = ""
+) -> tuple[str, ...]:
+    """The inputs of a case, the part of the result that is wrong, and what it should be."""
+    part = ""
+    for key in found.path:
+        if isinstance(got, (list, tuple, dict)) and literal(got) is None:
+            got, expected = got[key], expected[key]
+            part += f"[{key!r}]"
+    results = {f"got{name}{part}": got, f"expected{name}{part}": expected}
+    inputs = dict(case.inputs)
+    config, weights = inputs.pop("config", {}), inputs.pop("weights", {})
+    return tuple(show_case(results, config | inputs | weights, found.index))
+
+
+def _case_to_show(fixture: Fixture, outcomes: Sequence[Outcome], passed: Sequence[bool]) -> int:
+    """The case that is told: where it raised, since nothing came after; else the smallest."""
+    for number, outcome in enumerate(outcomes):
+        if outcome.error is not None:
+            return number
+    wrong = [number for number, is_right in enumerate(passed) if not is_right]
+    return min(wrong, key=lambda number: count_numbers(fixture.cases[number].inputs))
 
 
 def _list_inputs(case: Case) -> str:
@@ -103,7 +196,7 @@ def _list_inputs(case: Case) -> str:
     return ", ".join(f"{name}: {describe(value)}" for name, value in inputs.items())
 
 
-def _find_mistake(fixture: Fixture, outcomes: list[Outcome]) -> Mistake:
+def _find_mistake(fixture: Fixture, outcomes: Sequence[Outcome]) -> Mistake:
     for mistake in fixture.mistakes:
         if len(mistake.outcomes) == len(outcomes) and all(
             _is_same(fixture, outcome, other)
@@ -114,7 +207,7 @@ def _find_mistake(fixture: Fixture, outcomes: list[Outcome]) -> Mistake:
 
 
 def _is_same(fixture: Fixture, outcome: Outcome, other: Outcome) -> bool:
-    if outcome.error or other.error:
+    if outcome.error is not None or other.error is not None:
         return outcome.error == other.error
     got = (outcome.output, outcome.gradients, outcome.changed, outcome.unsteady)
     expected = (other.output, other.gradients, other.changed, other.unsteady)

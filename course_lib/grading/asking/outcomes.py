@@ -1,21 +1,30 @@
 """Running an answer on inputs; what comes out is plain data. It compares nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from course_lib.errors import CourseError
+from course_lib.grading.asking.calling import UnsuitableAnswer, build, call, call_module
 from course_lib.grading.asking.differences import difference
-from course_lib.grading.asking.values import Tensor, UnreadableValue, describe_any, freeze, thaw
+from course_lib.grading.asking.places import place_of_error
+from course_lib.grading.asking.settings import usual_settings
+from course_lib.grading.asking.stopwatch import TookTooLong, time_limit
+from course_lib.grading.asking.values import (
+    Tensor,
+    UnreadableValue,
+    describe_any,
+    freeze,
+    items_of,
+    thaw,
+)
 
-
-class UnsuitableAnswer(CourseError, TypeError):
-    """Not the kind of answer that the question asks for: no function, other parameters, …"""
-
+__all__ = ["Outcome", "UnsuitableAnswer", "run_cases"]
 
 SECOND_CALL, TRAINING = "second call", "training"
-_PARTS = (tuple, list, dict)
 _SAME = {"rtol": 1e-5, "atol": 1e-7}  # what two runs of one answer may differ by
+
+ENDS = (Exception, SystemExit, TookTooLong)  # how an answer can end without a result
 
 
 @dataclass(frozen=True)
@@ -25,38 +34,56 @@ class Outcome:
     output: Any = None
     gradients: dict[str, Tensor | None] = field(default_factory=dict)  # None: no gradient arrived
     changed: tuple[str, ...] = ()  # inputs that the answer changed in place
-    error: str = ""  # "ValueError: …" of an answer that raised
+    error: str | None = None  # "ValueError: …" of an answer that raised; "" is an error too
     unsteady: str = ""  # when else it gave another result: SECOND_CALL or TRAINING
+    where: str = ""  # it raised, in words; says nothing about right or wrong
 
 
 def run_cases(
-    kind: str, answer: Any, cases: Sequence[dict[str, Any]], gradient_of: Sequence[str] = ()
-) -> tuple[list[Outcome], Exception | None]:
+    kind: str,
+    answer: Any,
+    cases: Sequence[dict[str, Any]],
+    gradient_of: Sequence[str] = (),
+    seconds: float | None = None,
+    note_stuck: Callable[[], None] = lambda: None,
+) -> tuple[list[Outcome], BaseException | None]:
     """Run an answer on frozen inputs, case by case, up to the first that raises; then once more.
+
+    Args:
+        seconds: for all cases together; None is no limit. See `time_limit`.
 
     Returns:
         The outcomes, and the exception that ended the run, if one did (an `UnsuitableAnswer` if
-        this is no code of the right kind).
+        this is no code of the right kind, `TookTooLong` if its time was up).
 
     Raises:
         NotImplementedError: not answered yet.
     """
     outcomes: list[Outcome] = []
     try:
-        call = _pick_call(kind, answer)
-        for inputs in cases:
-            outcomes.append(call(answer, inputs, gradient_of))
-        first, outcomes = outcomes, []
-        for inputs, outcome in zip(cases, first, strict=True):
-            outcomes.append(_called_again(outcome, call(answer, inputs, gradient_of)))
+        with usual_settings(), time_limit(seconds, note_stuck):
+            run = _pick_run(kind, answer, cases, gradient_of)
+            for number in range(len(cases)):
+                outcomes.append(run(number))
+            first, outcomes = outcomes, []
+            for number, outcome in enumerate(first):
+                outcomes.append(_called_again(outcome, run(number)))
     except NotImplementedError:
         raise
-    except Exception as error:
-        return [*outcomes, Outcome(error=f"{type(error).__name__}: {error}")], error
+    except ENDS as error:
+        text = f"{type(error).__name__}: {error}"
+        if isinstance(error, TookTooLong):
+            text = f"it did not finish within {seconds:g} seconds, and was stopped"
+        elif isinstance(error, SystemExit):
+            text = "it ends the program, by exit() or the like"
+        return [*outcomes, Outcome(error=text, where=place_of_error(error))], error
     return outcomes, None
 
 
-def _pick_call(kind: str, answer: Any) -> Callable[[Any, dict[str, Any], Sequence[str]], Outcome]:
+def _pick_run(
+    kind: str, answer: Any, cases: Sequence[dict[str, Any]], gradient_of: Sequence[str]
+) -> Callable[[int], Outcome]:
+    """What runs a case, by its number."""
     what = describe_any(answer)
     if kind == "module":
         from torch import nn
@@ -66,21 +93,22 @@ def _pick_call(kind: str, answer: Any) -> Callable[[Any, dict[str, Any], Sequenc
                 f"got an object of class {type(answer).__name__}; expected the class itself: "
                 f"{type(answer).__name__}, without parentheses"
             )
-        if not (isinstance(answer, type) and issubclass(answer, nn.Module)):
+        made = answer.func if isinstance(answer, partial) else answer
+        if not (isinstance(made, type) and issubclass(made, nn.Module)):
             raise UnsuitableAnswer(f"got {what}; expected a class that inherits from nn.Module")
-        return _call_module
+        return lambda number: _run_module(answer, cases, number, gradient_of)
     if not callable(answer):
         raise UnsuitableAnswer(
             f"got {what}; expected a function. Hand over the function itself, without calling it"
         )
-    return _call_function
+    return lambda number: _run_function(answer, cases[number], gradient_of)
 
 
-def _call_function(answer: Any, inputs: dict[str, Any], gradient_of: Sequence[str]) -> Outcome:
+def _run_function(answer: Any, inputs: dict[str, Any], gradient_of: Sequence[str]) -> Outcome:
     arguments = {name: thaw(value) for name, value in inputs.items()}
     for name in gradient_of:
         arguments[name].requires_grad_()
-    output = answer(*arguments.values())
+    output = _unrolled(call(answer, arguments))
     gradients = _gradients(output, {name: arguments[name] for name in gradient_of})
     return Outcome(_read(output), gradients, _changed(inputs, arguments))
 
@@ -92,41 +120,46 @@ def _called_again(first: Outcome, second: Outcome) -> Outcome:
     return first if is_same or first.unsteady else replace(first, unsteady=SECOND_CALL)
 
 
-def _call_module(answer: Any, inputs: dict[str, Any], gradient_of: Sequence[str]) -> Outcome:
-    arguments = {name: thaw(value) for name, value in inputs.items()}
-    config, weights = arguments.pop("config"), arguments.pop("weights")
-    module = answer(*config.values())  # by place, as functions are called
-    found = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    expected = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if found != expected:
-        raise UnsuitableAnswer(
-            f"the module's parameters are {_list_shapes(found)}; expected {_list_shapes(expected)}"
-        )
-    module.load_state_dict(weights)
-    output = _read(module.eval()(*arguments.values()))
-    outcome = Outcome(output, changed=_changed(inputs, arguments))
-    return outcome if outcome.changed else _trained(outcome, module, inputs, gradient_of)
-
-
-def _trained(outcome: Outcome, module: Any, inputs: dict[str, Any], gradient_of) -> Outcome:
-    """The outcome with the gradients of a call in training mode: of weights, and of inputs."""
-    arguments = {
-        name: thaw(value) for name, value in inputs.items() if name not in ("config", "weights")
-    }
+def _run_module(
+    answer: Any, cases: Sequence[dict[str, Any]], number: int, gradient_of: Sequence[str]
+) -> Outcome:
+    module, weights = build(answer, [thaw(inputs) for inputs in cases], number)
+    arguments = _inputs_of_module(cases[number])
+    output = _read(call_module(module.eval(), arguments))
+    outcome = Outcome(output, changed=_changed(cases[number], arguments))
+    if outcome.changed:
+        return outcome
+    arguments = _inputs_of_module(cases[number])
     for name in gradient_of:
         arguments[name].requires_grad_()
-    module.zero_grad()
-    output = module.train()(*arguments.values())
-    sources = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
+    trained = _unrolled(call_module(module.train(), arguments))
+    sources = {name: weight for name, weight in weights.items() if weight.requires_grad}
     sources |= {name: arguments[name] for name in gradient_of}
-    is_same = difference(_read(output), outcome.output, **_SAME) is None
+    gradients = _gradients(trained, sources)
+    is_same = difference(_read(trained), outcome.output, **_SAME) is None
+    shapes = {name: weight.array.shape for name, weight in cases[number]["weights"].items()}
     return replace(
-        outcome, gradients=_gradients(output, sources), unsteady="" if is_same else TRAINING
+        outcome,
+        gradients={
+            name: Tensor(found.array.reshape(shapes[name])) if found and name in shapes else found
+            for name, found in gradients.items()
+        },
+        unsteady="" if is_same else TRAINING,
     )
 
 
-def _list_shapes(shapes: dict[str, tuple[int, ...]]) -> str:
-    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
+def _inputs_of_module(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: thaw(value) for name, value in inputs.items() if name not in ("config", "weights")
+    }
+
+
+def _unrolled(output: Any) -> Any:
+    """A generator's values, which come but once, as a list."""
+    try:
+        return items_of(output) if isinstance(output, Iterator) else output
+    except UnreadableValue as error:
+        raise UnsuitableAnswer(f"it returned {error}; expected an end") from error
 
 
 def _read(output: Any) -> Any:
@@ -144,16 +177,18 @@ def _changed(inputs: dict[str, Any], arguments: dict[str, Any]) -> tuple[str, ..
     return tuple(
         name
         for name, argument in arguments.items()
-        if difference(freeze(argument), inputs[name], rtol=0, atol=0)
+        if difference(freeze(argument), inputs[name], rtol=0, atol=0) is not None
     )
 
 
 def _gradients(output: Any, inputs: dict[str, Any]) -> dict[str, Tensor | None]:
     """The gradients of Σ wᵢ·outputᵢ, with w from 0.5 to 1.5: no two outputs weigh the same."""
+    if not inputs:
+        return {}
     import torch
 
     outputs = [tensor for tensor in _tensors(output) if tensor.requires_grad]
-    if not inputs or not outputs:
+    if not outputs:
         return dict.fromkeys(inputs)
     flat = torch.cat([tensor.reshape(-1) for tensor in outputs])
     weights = torch.linspace(0.5, 1.5, len(flat)).to(flat) if len(flat) > 1 else 1
@@ -170,5 +205,5 @@ def _tensors(output: Any) -> list:
 
     if isinstance(output, torch.Tensor):
         return [output]
-    parts = output.values() if isinstance(output, dict) else output
-    return [one for part in parts for one in _tensors(part)] if isinstance(output, _PARTS) else []
+    parts = output.values() if isinstance(output, dict) else items_of(output) or ()
+    return [one for part in parts for one in _tensors(part)]

@@ -1,15 +1,17 @@
-"""Where the exercises are, and which questions a student has solved: a local note, no mark."""
+"""Where the exercises are, what a student has solved, hints taken: a local note, no mark."""
 
 import contextlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from course_lib.errors import CourseError
 from course_lib.grading.asking.fixtures import Exercise, Fixture, FixtureError, read_exercise
 from course_lib.paths import REPOSITORY, atomic_write
 
 _NOTE = ".progress.json"
+_HINTS = "hints taken"  # no question's id has a space
 _NAME = "[0-9][0-9]_*"
 
 
@@ -78,17 +80,34 @@ def read_progress(exercises: Path) -> list[tuple[Exercise, dict[str, bool]]]:
     return found
 
 
+def read_hints_taken(exercises: Path) -> dict[str, int]:
+    """How many hints were taken on each question, without those that had none."""
+    taken = _read_note(exercises).get(_HINTS)
+    if not isinstance(taken, dict):
+        return {}
+    return {name: count for name, count in taken.items() if type(count) is int and count > 0}
+
+
 def record_pass(exercises: Path, fixture: Fixture) -> None:
     """Note that a question is solved. Where nothing can be written, nothing is noted."""
-    passed = _read_note(exercises) | {fixture.id: fixture.fingerprint()}
-    content = json.dumps(passed, indent=1, sort_keys=True) + "\n"
+    _write_note(exercises, {fixture.id: fixture.fingerprint()})
+
+
+def record_hint(exercises: Path, question: str, number: int) -> None:
+    """Note that the hints on a question were taken up to this one, likewise."""
+    taken = read_hints_taken(exercises)
+    _write_note(exercises, {_HINTS: taken | {question: max(number, taken.get(question, 0))}})
+
+
+def _write_note(exercises: Path, news: dict[str, Any]) -> None:
+    content = json.dumps(_read_note(exercises) | news, indent=1, sort_keys=True) + "\n"
     with contextlib.suppress(CourseError, OSError):
         atomic_write(exercises / _NOTE, content.encode())
 
 
-def _read_note(exercises: Path) -> dict[str, str]:
+def _read_note(exercises: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
-        passed = json.loads((exercises / _NOTE).read_bytes())
-        if isinstance(passed, dict):
-            return passed
+        note = json.loads((exercises / _NOTE).read_bytes())
+        if isinstance(note, dict):
+            return note
     return {}

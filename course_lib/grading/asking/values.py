@@ -5,14 +5,19 @@ dictionaries with text as keys, NumPy arrays, and torch tensors as `Tensor`. Fro
 is compared, stored in fixtures, and sent over a pipe.
 """
 
+import itertools
+import numbers
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from dataclasses import dataclass, fields, is_dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from course_lib.errors import CourseError
 
+MAX_ITEMS = 10_000  # of an iterator, which need not end
 MAX_DEPTH = 8  # of lists within lists, so that a list that holds itself is refused
 _DTYPE_KINDS = "biuf"  # bool, int, unsigned, float: what a fixture can store
 
@@ -31,33 +36,105 @@ class Tensor:
 def freeze(value: Any, depth: int = 0) -> Any:
     """A copy of ``value`` as plain data; bfloat16 becomes float32.
 
+    What holds the same under another name is taken for it: named tuples and dataclasses are
+    tuples, other mappings dictionaries, generators and other iterators lists, objects that NumPy
+    takes for arrays are arrays, and fractions, decimals and NumPy's scalars are numbers.
+
     Raises:
         UnreadableValue: something else is in it, by name.
     """
     torch = sys.modules.get("torch")  # whoever holds a tensor has imported it
     if torch is not None and isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        if value.dtype == torch.bfloat16:
-            value = value.float()
-        try:
-            return Tensor(_own(value.resolve_neg().numpy()))
-        except (TypeError, RuntimeError) as error:  # sparse, quantized, 8-bit floats, …
-            raise UnreadableValue(f"a {value.dtype} tensor of layout {value.layout}") from error
+        return _freeze_tensor(value)
     if type(value) is Tensor:
         return Tensor(_own(value.array))
     if isinstance(value, np.ndarray):
-        return _own(value)
+        return _freeze_array(value, depth)
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or type(value) in (bool, int, float, str):
         return value
+    if isinstance(value, numbers.Number):
+        return _freeze_number(value)
+    if isinstance(value, str):
+        return str.__str__(value)
     if depth >= MAX_DEPTH:
         raise UnreadableValue(f"lists nested more than {MAX_DEPTH} deep")
-    if type(value) in (list, tuple):
-        return type(value)(freeze(item, depth + 1) for item in value)
-    if type(value) is dict and all(type(key) is str for key in value):
-        return {key: freeze(item, depth + 1) for key, item in value.items()}
-    raise UnreadableValue(f"an object of type {type(value).__name__}")
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {str.__str__(key): freeze(item, depth + 1) for key, item in value.items()}
+    items = items_of(value)
+    if items is None and hasattr(type(value), "__array__"):
+        return _freeze_array(np.asarray(value), depth)
+    if items is None:
+        raise UnreadableValue(f"an object of type {type(value).__name__}")
+    frozen = [freeze(item, depth + 1) for item in items]
+    return tuple(frozen) if isinstance(value, tuple) or _field_names(value) else frozen
+
+
+def _freeze_tensor(value: Any) -> Tensor:
+    import torch
+
+    value = value.detach().cpu()
+    if value.dtype == torch.bfloat16:
+        value = value.float()
+    try:
+        return Tensor(_own(value.resolve_neg().numpy()))
+    except (TypeError, RuntimeError) as error:  # sparse, quantized, 8-bit floats, …
+        raise UnreadableValue(f"a {value.dtype} tensor of layout {value.layout}") from error
+
+
+def _freeze_array(value: np.ndarray, depth: int) -> Any:
+    """An array; of objects that are numbers, as `np.frompyfunc` makes them, one of numbers."""
+    if np.ma.is_masked(value):
+        raise UnreadableValue("an array with masked values")
+    if value.dtype == object and depth < MAX_DEPTH:
+        items = value.ravel().tolist()
+        flat = [freeze(item, depth + 1) for item in items]
+        if flat and all(isinstance(item, (bool, int, float)) for item in flat):
+            is_whole = all(isinstance(item, numbers.Integral) for item in items)
+            return _own(np.array(flat, dtype=None if is_whole else float).reshape(value.shape))
+    return _own(value)
+
+
+def _freeze_number(value: numbers.Number) -> int | float:
+    """A number of another class; whole ones become integers, as 4/2 in fractions is 2."""
+    if isinstance(value, complex):
+        raise UnreadableValue("a complex number")
+    try:
+        if isinstance(value, numbers.Integral):
+            return int(value)
+        if isinstance(value, numbers.Rational) and value.denominator == 1:
+            return int(value.numerator)
+        number = float(value)
+        is_whole = isinstance(value, Decimal) and number.is_integer() and abs(number) < 2**53
+        return int(number) if is_whole else number
+    except (TypeError, ValueError, OverflowError) as error:  # complex, sNaN, too large
+        raise UnreadableValue(f"a number of type {type(value).__name__}: {error}") from error
+
+
+def items_of(value: Any) -> Iterable | None:
+    """What is in a sequence, a record or an iterator; None if it is none of these."""
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview)):
+        return value
+    if names := _field_names(value):
+        return [getattr(value, name) for name in names]
+    if isinstance(value, (Iterator, KeysView, ValuesView)):
+        items = list(itertools.islice(value, MAX_ITEMS + 1))
+        if len(items) > MAX_ITEMS:
+            kind = type(value).__name__
+            raise UnreadableValue(f"a {kind} that goes on after {MAX_ITEMS} values")
+        return items
+    return None
+
+
+def _field_names(value: Any) -> tuple[str, ...]:
+    """The fields of an object whose class is a record, in order: dataclasses and their like."""
+    if isinstance(value, type):
+        return ()
+    if is_dataclass(value):
+        return tuple(field.name for field in fields(value))
+    names = getattr(type(value), "__match_args__", ())
+    return names if isinstance(names, tuple) else ()
 
 
 def thaw(value: Any) -> Any:
@@ -145,6 +222,8 @@ def describe_any(value: Any) -> str:
 
 def _own(array: np.ndarray) -> np.ndarray:
     """A contiguous copy in the machine's byte order, free of subclasses."""
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
     if array.dtype.kind not in _DTYPE_KINDS or array.dtype.itemsize > 8:
         raise UnreadableValue(f"an array of type {array.dtype}")
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="C", subok=False)

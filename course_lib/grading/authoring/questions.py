@@ -20,6 +20,7 @@ Draw = Callable[[np.random.Generator], dict[str, Any]]
 
 PUBLIC_SEED = "public"  # of the fixtures that students have
 MIN_MISTAKES = 2
+MAX_HINTS = 3
 _KINDS = get_args(Kind)
 _CALLED = ("function", "gradient", "module")  # kinds that are called with inputs
 _ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -83,6 +84,7 @@ class Question:
     atol: float = 1e-5
     decimals: int = 0
     options: str = ""  # "abcd"
+    hints: tuple[str, ...] = ()  # for `hint`, in order: where to look, how, almost there
     untrained: str = ""  # why no gradient goes through the answer
     fixed_sizes: str = ""  # why all sizes are known beforehand
     equivalents: tuple[Equivalent, ...] = ()
@@ -105,6 +107,13 @@ class Question:
             "options go with kind choice": bool(self.options) == (self.kind == "choice"),
             f"got {len(names)} known mistakes, expected at least {fewest}": len(names) >= fewest,
             "two known mistakes have one name": len(set(names)) == len(names),
+            f"got {len(self.hints)} hints, expected at most {MAX_HINTS}": (
+                len(self.hints) <= MAX_HINTS
+            ),
+            "hints are texts, in a tuple": (
+                isinstance(self.hints, tuple)
+                and all(isinstance(hint, str) and hint.strip() for hint in self.hints)
+            ),
             "a known mistake has no hint": all(mistake.hint.strip() for mistake in self.mistakes),
             "an equivalent has no reason": all(one.why.strip() for one in self.equivalents),
         }

@@ -172,7 +172,8 @@ def _is_same(old: Exercise, new: Exercise) -> bool:
 def _plain(value: Any) -> Any:
     """A fixture as frozen data; of errors only the type, since torch rewords its messages."""
     if isinstance(value, Outcome):
-        value = replace(value, error=value.error.split(":")[0])
+        error = None if value.error is None else value.error.split(":")[0]
+        value = replace(value, error=error, where="")
     if is_dataclass(value) and not isinstance(value, Tensor):
         return {name: _plain(item) for name, item in vars(value).items()}
     if isinstance(value, (list, tuple)):

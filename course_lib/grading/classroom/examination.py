@@ -352,7 +352,7 @@ class Examination:
             return QuestionResult(
                 name, fixture.title, fixture.points, "INFRA_ERROR", message=problem
             )
-        return replace(result, message=as_told(result.message))
+        return replace(result, message=as_told(result.message), shown=as_told(result.shown))
 
     def _mark_public(self, name: str, reply: Reply) -> QuestionResult:
         steps = self._script.steps

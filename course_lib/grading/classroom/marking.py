@@ -6,11 +6,10 @@ from dataclasses import replace
 from course_lib.grading.asking.fixtures import Case, Fixture
 from course_lib.grading.asking.judgement import (
     Judgement,
-    find_problem,
+    find_problems,
     judge_outcomes,
     judge_sealed,
 )
-from course_lib.grading.asking.outcomes import Outcome
 from course_lib.grading.classroom.results import QuestionResult
 from course_lib.grading.sandbox.replies import Answer
 from course_lib.grading.sandbox.sessions import Ended
@@ -19,7 +18,6 @@ Reply = Answer | Ended
 
 _MEMORY_ERRORS = ("MemoryError", "can't allocate memory", "Cannot allocate memory")
 _NO_MEMORY = "it used too much memory"
-_WITHOUT_WORDS = "it raised an error that says nothing"
 _FITTED = "it is right for the public cases, but not for all of the hidden ones"
 _FITTED_HINT = (
     "Hidden cases have other sizes and numbers, all within what the text says. Look for what holds "
@@ -51,11 +49,8 @@ def mark_public(fixture: Fixture, reply: Reply, ended: Ended | None = None) -> Q
     outcomes = reply.outcomes or []
     if any(_is_memory_error(outcome.error) for outcome in outcomes):
         return replace(result, verdict="LIMIT", message=_NO_MEMORY)
-    passed = _passed(fixture, fixture.cases, outcomes)
     judgement = judge_outcomes(fixture, outcomes)
-    if judgement.passed and not all(passed):
-        judgement = Judgement(False, _WITHOUT_WORDS)
-    return replace(_with_judgement(result, judgement), public_cases=passed)
+    return replace(_with_judgement(result, judgement), public_cases=judgement.cases)
 
 
 def mark_hidden(fixture: Fixture, cases: Sequence[Case], reply: Reply) -> QuestionResult:
@@ -65,10 +60,11 @@ def mark_hidden(fixture: Fixture, cases: Sequence[Case], reply: Reply) -> Questi
     if isinstance(reply, Ended):
         result = replace(result, verdict=reply.verdict)
     elif reply.outcomes is not None:
-        passed = _passed(fixture, cases, reply.outcomes)
+        problems = find_problems(fixture, cases, reply.outcomes)
+        passed = tuple(problem is None for problem in problems)
         if any(_is_memory_error(outcome.error) for outcome in reply.outcomes):
             result = replace(result, verdict="LIMIT")
-    if all(passed) and result.verdict == "FAIL":
+    if passed and all(passed) and result.verdict == "FAIL":
         return replace(result, verdict="PASS", earned=fixture.points, hidden_cases=passed)
     return replace(result, message=_FITTED, hint=_FITTED_HINT, hidden_cases=passed)
 
@@ -88,29 +84,13 @@ def _with_judgement(result: QuestionResult, judgement: Judgement) -> QuestionRes
         return replace(result, verdict="PASS", earned=result.points)
     return replace(
         result,
-        message=judgement.message if judgement.message.strip() else _WITHOUT_WORDS,
+        message=judgement.message,
         called_with=judgement.called_with,
+        shown=judgement.shown,
         hint=judgement.hint,
         mistake=judgement.mistake,
     )
 
 
-def _passed(
-    fixture: Fixture, cases: Sequence[Case], outcomes: Sequence[Outcome]
-) -> tuple[bool, ...]:
-    """Which cases passed: those with one outcome each, in which there is no problem at all.
-
-    Those that did not come to run, because one before raised, did not; with more outcomes than
-    cases, none did.
-    """
-    if len(outcomes) > len(cases):
-        return (False,) * len(cases)
-    found = [
-        find_problem(fixture, case, outcome) is None
-        for case, outcome in zip(cases, outcomes, strict=False)
-    ]
-    return (*found, *(False,) * (len(cases) - len(found)))
-
-
-def _is_memory_error(error: str) -> bool:
-    return any(text in error for text in _MEMORY_ERRORS)
+def _is_memory_error(error: str | None) -> bool:
+    return error is not None and any(text in error for text in _MEMORY_ERRORS)

@@ -23,7 +23,7 @@ class QuestionResult:
     """The verdict on one question, and what its author should hear.
 
     Nothing in it tells the hidden cases, which are drawn from a secret: of these there are but
-    verdicts. ``message``, ``called_with`` and the texts in ``hint`` come from public cases.
+    verdicts. ``message``, ``called_with``, ``shown`` and ``hint`` come from public cases.
     """
 
     question: str
@@ -33,6 +33,7 @@ class QuestionResult:
     earned: int = 0
     message: str = ""  # what differs, or what ended the answer
     called_with: str = ""
+    shown: str = ""  # inputs and results as text, or where the answer raised, and why; lines
     hint: str = ""
     mistake: str = ""  # the name of the known mistake that it is
     public_cases: tuple[bool, ...] = ()  # passed or not, one for each

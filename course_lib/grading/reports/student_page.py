@@ -193,6 +193,7 @@ def _card(result: QuestionResult) -> str:
         f'<p class="soft">Called with {escaped_lines(result.called_with)}.</p>'
         if result.called_with
         else "",
+        f'<p class="soft">{escaped_lines(result.shown)}</p>' if result.shown else "",
         '<div class="hint"><span class="label">Hint</span>'
         f'<p class="words">{escaped_lines(result.hint)}</p></div>'
         if result.hint

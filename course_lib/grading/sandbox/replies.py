@@ -35,8 +35,9 @@ def read_answer(reply: dict[str, Any], arrays: list) -> Answer:
                 output=_unpack(packed["output"], arrays),
                 gradients=_expect(dict, _unpack(packed["gradients"], arrays)),
                 changed=_read_names(unpack(packed["changed"], arrays)),
-                error=as_told(_expect(str, packed["error"])),
                 unsteady=_expect(str, packed["unsteady"])[:20],
+                error=None if packed["error"] is None else as_told(_expect(str, packed["error"])),
+                where=as_told(_expect(str, packed["where"])),
             )
             for packed in reply["outcomes"]
         ]

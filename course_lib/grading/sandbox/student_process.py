@@ -13,7 +13,8 @@ import tempfile
 from typing import Any
 
 from course_lib.grading.asking.outcomes import Outcome, run_cases
-from course_lib.grading.asking.values import UnreadableValue, freeze, pack, unpack
+from course_lib.grading.asking.seals import freeze_answer
+from course_lib.grading.asking.values import UnreadableValue, pack, unpack
 from course_lib.grading.sandbox.notebook_shell import NotebookShell, make_shell
 from course_lib.grading.sandbox.wire import MAX_TEXT, Closed, TooLarge, receive_frame, send_frame
 
@@ -144,7 +145,7 @@ def _ask(
         if answer is ...:
             raise NotImplementedError
         if kind in ("value", "choice"):
-            return {"value": pack(_freeze_plain(answer), arrays)}
+            return {"value": pack(freeze_answer(answer), arrays)}
         outcomes, _ = run_cases(kind, answer, cases, message["gradient_of"])
     except MemoryError:
         raise
@@ -157,13 +158,10 @@ def _ask(
     return {"outcomes": [_pack_outcome(outcome, arrays) for outcome in outcomes]}
 
 
-def _freeze_plain(answer: Any) -> Any:
-    return freeze(sorted(answer) if isinstance(answer, (set, frozenset)) else answer)
-
-
 def _pack_outcome(outcome: Outcome, arrays: list) -> dict[str, Any]:
     packed = {name: pack(value, arrays) for name, value in vars(outcome).items()}
-    return packed | {"error": outcome.error[:MAX_TEXT]}
+    error = None if outcome.error is None else outcome.error[:MAX_TEXT]
+    return packed | {"error": error, "where": outcome.where[:MAX_TEXT]}
 
 
 def _describe(error: BaseException) -> str:
