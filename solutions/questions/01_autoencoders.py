@@ -223,6 +223,16 @@ QUESTIONS = (
         title="Cut a picture into patches",
         points=3,
         kind="function",
+        hints=(
+            "Look at one patch: its numbers lie in several lines of the picture, and reshape "
+            "alone never moves a number. Before the last reshape, axes have to change places.",
+            "A reshape can split an axis in two: H into H/size rows of patches and size lines"
+            " within each; W likewise. That makes five axes. Which two of them count patches,"
+            " and which three lie within one?",
+            "image.reshape(3, H // size, size, W // size, size), then permute so that the "
+            "axes are (row, column, channel, line, place in the line), then reshape to (-1, 3"
+            " * size * size).",
+        ),
         untrained="Pictures are cut once, before training.",
         inputs=cases(image_and_size, WIDE, HIGH, ONE_PATCH, ONE_PIXEL),
         mistakes=(
@@ -266,6 +276,15 @@ QUESTIONS = (
         title="Put the patches together again",
         points=2,
         kind="function",
+        hints=(
+            "Everything that cut_patches did is undone in reverse order: what it did last "
+            "comes first here.",
+            "First split each row of patches again: five axes, (row, column, channel, line, "
+            "place). Then bring them into the order in which the picture has them, (channel, "
+            "row, line, column, place).",
+            "patches.reshape(height // size, width // size, 3, size, size), permuted by (2, "
+            "0, 3, 1, 4); a last reshape to (3, height, width) joins what belongs together.",
+        ),
         untrained="Pictures are put together to be looked at.",
         inputs=cases(patches_and_shape, WIDE, HIGH, ONE_PATCH, ONE_PIXEL),
         mistakes=(
@@ -296,6 +315,14 @@ QUESTIONS = (
         title="Encode a batch of patches",
         points=2,
         kind="gradient",
+        hints=(
+            "Compare shapes: x is (B, n), W is (m, n), and the result is to be (B, m). Which "
+            "product gives that?",
+            "Patches are rows here, so the formula's Wx becomes x times the transpose of W. b"
+            " has one number for each column of the result, and is added by broadcasting. The"
+            " activation comes last.",
+            "torch.sigmoid(…) of the sum of x @ W.T and b.",
+        ),
         gradient_of=("W", "b"),
         inputs=(*cases(batch_and_weights, MANY_VALUES, ONE_IN_A_BATCH), square_weights),
         mistakes=(
@@ -345,6 +372,13 @@ QUESTIONS = (
         title="The loss",
         points=2,
         kind="gradient",
+        hints=(
+            "There are two axes: one counts the patches, the other the values of a patch. "
+            "They are treated differently.",
+            "Square the differences, sum over the values of each patch (axis 1), and average "
+            "what is left over the batch.",
+            "(x - x_hat).square().sum(dim=1), and then one more step: .mean().",
+        ),
         gradient_of=("x_hat",),
         rtol=1e-5,
         atol=1e-7,
@@ -401,6 +435,13 @@ QUESTIONS = (
         title="From the loss to decibels",
         points=2,
         kind="function",
+        hints=(
+            "The formula wants the mean squared error of one value. What does "
+            "reconstruction_loss give, and of how many values?",
+            "The loss is the sum over the num_values values of a patch, so MSE = loss / "
+            "num_values. Values lie in [0, 1]: how large can one be?",
+            "The peak is 1. What is left is 10 * torch.log10(1 / (loss / num_values)).",
+        ),
         untrained="Decibels are for people; the loss is what is trained.",
         rtol=1e-5,
         inputs=cases(loss_and_size, (0.005, 0.05), (0.2, 1), (1e-7, 1e-6), (1, 1), (99, 999)),
@@ -441,6 +482,13 @@ QUESTIONS = (
         title="The gradient where the sigmoid saturates",
         points=3,
         kind="function",
+        hints=(
+            "L is a square of something that depends on a only through σ. Two derivatives "
+            "multiply.",
+            "Outer: the derivative of (s − x)² with respect to s. Inner: the slope of σ, "
+            "which the text gives. Nothing is summed up: each a has its own derivative.",
+            "With s = torch.sigmoid(a): 2 * (s - x), times s * (1 - s).",
+        ),
         untrained="It is a gradient itself.",
         inputs=cases(preactivations, (1,), (2,), (3,)),
         rtol=2e-4,  # so that float32 will do, where 1 − σ(8) keeps three digits
@@ -481,6 +529,14 @@ QUESTIONS = (
         title="One matrix, used twice",
         points=3,
         kind="gradient",
+        hints=(
+            "Three steps, each of which you have written before: encode, decode, compare. "
+            "Write them out with torch alone, and let nothing leave it (.item(), .numpy(), "
+            ".detach()).",
+            "Patches are rows: the code is σ(x @ W.T + b), of shape (B, m). The decoder "
+            "multiplies by Wᵀ in the formula; for rows that is the product with W itself.",
+            "x_hat = y @ W + b_out, and then the loss as before: squares, sum over dim=1, mean.",
+        ),
         gradient_of=("W", "b", "b_out"),
         inputs=cases(tied_weights, MANY_VALUES, ONE_IN_A_BATCH, ((3, 5), (2, 3), (1, 1))),
         equivalents=(
@@ -531,6 +587,13 @@ QUESTIONS = (
         title="The autoencoder as a module",
         points=4,
         kind="module",
+        hints=(
+            "__init__ makes the layers, forward uses them. Which sizes go into and out of "
+            "each nn.Linear?",
+            "self.encoder goes from num_values to num_codes, self.decoder the other way "
+            "round. In forward there is one sigmoid only: on the code.",
+            "y = torch.sigmoid(self.encoder(x)); the reconstruction is self.decoder(y), as it is.",
+        ),
         inputs=cases(given_module, MANY_VALUES, ONE_IN_A_BATCH),
         mistakes=(
             KnownMistake(
@@ -580,6 +643,13 @@ QUESTIONS = (
         title="Numbers are not bits",
         points=2,
         kind="value",
+        hints=(
+            "Count for one patch: how many bits does its code have, and how many pixels has "
+            "the patch?",
+            "float32 has 32 bits for each number. A patch has 8 · 8 pixels; red, green and "
+            "blue together are one pixel.",
+            "16 numbers of 32 bits, divided by 64 pixels.",
+        ),
         decimals=2,
         equivalents=(
             Equivalent(
@@ -631,6 +701,13 @@ QUESTIONS = (
         title="More code than picture",
         points=1,
         kind="choice",
+        hints=(
+            "Ask what the loss rewards, and what it does not.",
+            "Which map has a loss of exactly zero, for any picture, if the code has more "
+            "numbers than the patch?",
+            "256 numbers have room for all 192 values unchanged. Does such a copy describe "
+            "anything, or save a single bit?",
+        ),
         options="abcd",
         mistakes=(
             KnownMistake(
@@ -657,5 +734,12 @@ QUESTIONS = (
         title="What is missing for a codec",
         points=3,
         kind="written",
+        hints=(
+            "Three questions are asked; give each a sentence or two of its own.",
+            "A float32 has 32 bits, for a precision that nobody sees. What is done to numbers"
+            " so that fewer bits do, and what is lost by it?",
+            "Rounding to levels is one half. The other: codewords may differ in length. Which"
+            " levels should get the short ones?",
+        ),
     ),
 )

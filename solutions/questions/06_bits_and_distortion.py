@@ -296,6 +296,14 @@ QUESTIONS = (
         title="A uniform quantizer",
         points=3,
         kind="function",
+        hints=(
+            "Two results: the number of the level, and the value that stands for it. Of which"
+            " type is each?",
+            "Divide by the step, round to the nearest whole number (down or toward zero is "
+            "another quantizer), and make it an integer. The decoder knows nothing but q and "
+            "the step.",
+            "q = np.rint(x / step), as integers by .astype(…); x_hat is step times q. Return both.",
+        ),
         rtol=1e-6,
         atol=1e-9,
         inputs=cases(values_and_step, (1, 6, 3), (2, 300, 0.5), (3, 5, 10), (1, 10**5, 0.03)),
@@ -340,6 +348,13 @@ QUESTIONS = (
         title="Entropy in bits",
         points=2,
         kind="function",
+        hints=(
+            "The formula speaks of probabilities, and you are given counts. And what is the "
+            "logarithm of 0?",
+            "Probabilities are counts over their sum. Symbols that never occurred cost "
+            "nothing: leave them out before you take the logarithm, to base 2.",
+            "p = counts[counts > 0] / counts.sum(), and then −Σ p · log₂ p with np.log2.",
+        ),
         rtol=1e-5,
         atol=1e-8,
         inputs=(
@@ -378,6 +393,14 @@ QUESTIONS = (
         title="Narrow the interval",
         points=3,
         kind="function",
+        hints=(
+            "Draw the interval, and the shares one after the other from its lower end. Where "
+            "does the share of the symbol begin, and how wide is it?",
+            "It begins where the shares of all symbols before it end. All shares are parts of"
+            " width, not of 1.",
+            "The new low is low + width * (the sum of p before the symbol, p[:symbol]); the "
+            "new width is width times p[symbol].",
+        ),
         rtol=1e-6,
         atol=1e-15,
         inputs=(
@@ -442,6 +465,14 @@ QUESTIONS = (
         title="Find the symbol",
         points=2,
         kind="function",
+        hints=(
+            "This undoes narrow: each symbol's share ends somewhere. How many of these ends "
+            "lie at or below the number?",
+            "The ends are low + width · (running sums of p): np.cumsum. A number on an end "
+            "belongs to the next symbol. And rounding must never give a symbol that does not "
+            "exist.",
+            "np.sum(ends <= number), as an int, and no larger than len(p) - 1.",
+        ),
         inputs=(
             *cases(interval_and_number, ((4, 6), (between, 0.5)), ((5, 8), (first, 0.0))),
             *cases(interval_and_number, ((5, 8), (final, 0.5)), ((5, 8), (final, 1 - 1e-6))),
@@ -497,6 +528,14 @@ QUESTIONS = (
         title="The DCT as a matrix",
         points=2,
         kind="function",
+        hints=(
+            "The formula has two indices: k goes down the rows, i along them. NumPy can "
+            "compute all entries at once.",
+            "k as a column, np.arange(n)[:, None], and i as a row, np.arange(n), broadcast to"
+            " (n, n). The first row has a factor of its own.",
+            "np.sqrt(2 / n) * np.cos(np.pi * (2 * i + 1) * k / (2 * n)), and then the first "
+            "row divided by √2.",
+        ),
         rtol=1e-5,
         atol=1e-7,
         inputs=cases(matrix_size, (2, 4), (5, 8), (9, 16), (1, 1)),
@@ -544,6 +583,14 @@ QUESTIONS = (
         title="Coding gain",
         points=2,
         kind="function",
+        hints=(
+            "A few hundred variances multiplied are larger than any float, or smaller. How "
+            "can a geometric mean be had without the product?",
+            "The logarithm of a geometric mean is the mean of the logarithms. And the "
+            "logarithm of a ratio is a difference.",
+            "10 times: np.log10 of the mean of the variances, minus the mean of np.log10 of "
+            "the variances.",
+        ),
         rtol=1e-5,
         atol=1e-6,
         inputs=cases(
@@ -596,6 +643,13 @@ QUESTIONS = (
         title="The rate of a file",
         points=2,
         kind="function",
+        hints=(
+            "Everything that is sent counts. Per *pixel*: what in the image's shape counts pixels?",
+            "Both parts of the file are in bytes, and a byte has 8 bits. Red, green and blue "
+            "together are one pixel.",
+            "8 times the sum of both parts, divided by H · W, the first two numbers of "
+            "image.shape.",
+        ),
         rtol=1e-6,
         inputs=cases(
             file_and_image,
@@ -634,6 +688,12 @@ QUESTIONS = (
         title="The rate that probabilities promise",
         points=2,
         kind="function",
+        hints=(
+            "First the cost of all symbols together, in bits; only then think of pixels.",
+            "Each symbol costs −log₂ p. Sum over all of them, whatever axis they lie on. The "
+            "pixels are the picture's, not the positions of the code.",
+            "−np.log2(p), summed, divided by height * width.",
+        ),
         rtol=1e-5,
         inputs=cases(
             symbols_and_size,
@@ -682,6 +742,14 @@ QUESTIONS = (
         title="PSNR of a set of pictures",
         points=3,
         kind="function",
+        hints=(
+            "Two traps: how are uint8 numbers subtracted, and in which order are mean and "
+            "logarithm taken?",
+            "Make floats of both before you subtract. Then one mean squared error for each "
+            "picture, one PSNR for each, and the mean of these last.",
+            "errors = np.mean(difference**2, axis=(1, 2, 3)), of shape (N,); then the mean of"
+            " 10 · log₁₀(255² / errors).",
+        ),
         rtol=1e-5,
         inputs=(*cases(pictures, ((2, 3),), ((3, 4),)), one_picture, extremes),
         equivalents=(
@@ -749,6 +817,13 @@ QUESTIONS = (
         title="The best point for a price",
         points=2,
         kind="function",
+        hints=(
+            "One cost for each setting, in one line. Then you want where the smallest is, not"
+            " how small it is.",
+            "L = R + λD for whole arrays at once. NumPy has a function for the place of the "
+            "smallest entry.",
+            "int(np.argmin(…)) of rates + lmbda * errors.",
+        ),
         inputs=(
             *cases(curve_and_lambda, ((6, 9), 0.01, 0.02), ((12, 16), 0.004, 0.008)),
             *cases(curve_and_lambda, ((9, 14), 0.03, 0.05, 0), ((9, 14), 0.03, 0.05, -1)),
@@ -789,6 +864,13 @@ QUESTIONS = (
         title="Read a table of BD-rates",
         points=1,
         kind="choice",
+        hints=(
+            "BD-rate compares at equal what?",
+            "It is a difference in *rate*, in per cent, averaged over equal quality. Plus "
+            "means more bits.",
+            "+25 % with PSNR as the quality: more bits for the same PSNR. Read the second "
+            "number in the same way.",
+        ),
         options="abcd",
         mistakes=(
             KnownMistake(
@@ -815,6 +897,13 @@ QUESTIONS = (
         title="The anchor exchanged",
         points=1,
         kind="value",
+        hints=(
+            "Say A needs 100 bits. How many does B need, and how many per cent more does A "
+            "need than B?",
+            "Per cent are relative to the codec that is compared against. Against B, that is "
+            "B's 40 bits.",
+            "From 40 to 100: (100 / 40 − 1), in per cent, with its sign.",
+        ),
         decimals=0,
         mistakes=(
             KnownMistake(
@@ -845,5 +934,15 @@ QUESTIONS = (
         title="A claim, and what to ask",
         points=3,
         kind="written",
+        hints=(
+            "Take the sentence apart: against what, in which unit, averaged over what, and is"
+            " there a file?",
+            "“JPEG 2000” has settings, “on average” has pictures and rates, and “an entropy” "
+            "is no count of bytes. Pick three, and say which way each could have bent the "
+            "result.",
+            "For each doubt one sentence with a direction: without … the rival looks worse; "
+            "leaving out … makes the rate look smaller; averaging over … hides where it "
+            "loses.",
+        ),
     ),
 )

@@ -232,6 +232,14 @@ QUESTIONS = (
         title="Generalised divisive normalisation",
         points=3,
         kind="gradient",
+        hints=(
+            "Which axis does the sum in the formula run over, and which axes stay as they are?",
+            "Square x, weigh the channels by γ (row i belongs to output i), add β, and take "
+            "the root. F.conv2d with a 1×1 kernel does a weighted sum over channels at each "
+            "place.",
+            "F.conv2d(x**2, gamma[:, :, None, None], beta) is what stands under the root; x "
+            "is divided by that root.",
+        ),
         gradient_of=("x", "beta", "gamma"),
         inputs=all_responses("x"),
         mistakes=(
@@ -294,6 +302,11 @@ QUESTIONS = (
         title="Its inverse",
         points=2,
         kind="gradient",
+        hints=(
+            "Compare both formulas: all but one operation is the same, and z takes the place of x.",
+            "The root is computed of z, with γ as it is, and the fraction becomes a product.",
+            "z times the root of F.conv2d(z**2, gamma[:, :, None, None], beta).",
+        ),
         gradient_of=("z", "beta", "gamma"),
         inputs=all_responses("z"),
         mistakes=(
@@ -331,6 +344,13 @@ QUESTIONS = (
         title="Noise in training, rounding in files",
         points=3,
         kind="gradient",
+        hints=(
+            "Two cases, and only one of them uses u. In which interval does u lie, and in "
+            "which should the noise?",
+            "Shift u from [0, 1) to [−½, ½), and add it: then the slope with respect to y is "
+            "1. Outside training, no noise at all.",
+            "y + u - 0.5 if training, otherwise y.round().",
+        ),
         gradient_of=("y",),
         rtol=1e-6,
         atol=1e-6,
@@ -402,6 +422,14 @@ QUESTIONS = (
         title="The bits of a unit interval",
         points=3,
         kind="gradient",
+        hints=(
+            "A probability first, then its bits. The probability is a difference of two "
+            "values of c.",
+            "The interval around ŷ goes from ŷ − ½ to ŷ + ½: the half is added before mean "
+            "and scale come in. Bits are −log₂.",
+            "The mass is σ((y_hat + 0.5 − mean) / scale) − σ((y_hat − 0.5 − mean) / scale), "
+            "and its −torch.log2 is the result.",
+        ),
         gradient_of=("y_hat", "mean", "scale"),
         inputs=(
             *cases(quantized, (((5, 8),), (1,)), (((2, 3), (2, 3), (1, 2), (3, 4)), (1, 0, 0))),
@@ -470,6 +498,15 @@ QUESTIONS = (
         title="The rate–distortion loss",
         points=4,
         kind="gradient",
+        hints=(
+            "Two terms with their own denominators: write each by itself, and check what is "
+            "counted in it.",
+            "Bits: the sum of −log₂ over everything, divided by the pixels of all pictures, B"
+            " · H · W. Error: the mean over all values, taken to the scale 0–255 and weighed "
+            "by λ.",
+            "bits / (x.shape[0] * x.shape[2] * x.shape[3]) + lmbda * 255**2 * (the mean of "
+            "the squared differences).",
+        ),
         gradient_of=("likelihoods", "x_hat"),
         rtol=5e-5,
         atol=1e-6,
@@ -556,6 +593,12 @@ QUESTIONS = (
         title="What λ is worth",
         points=1,
         kind="choice",
+        hints=(
+            "Compute what the change does to L, term by term.",
+            "λ times the change of the error, plus the change of the rate: is the sum above "
+            "or below zero?",
+            "0.01 · (−8) = −0.08 against +0.10.",
+        ),
         options="abcd",
         mistakes=(
             KnownMistake(
@@ -582,6 +625,13 @@ QUESTIONS = (
         title="The rate of a file",
         points=2,
         kind="function",
+        hints=(
+            "Go through the file from its first byte to its last: which parts are there, and "
+            "how often?",
+            "The header comes once, the 6 bytes before *each* segment. Then bytes to bits, "
+            "and bits over the picture's pixels.",
+            "20 + the sum of (6 + size) over all segments, times 8, divided by height * width.",
+        ),
         rtol=1e-6,
         inputs=(
             *cases(file_parts, ((2, 3),), ((1, 1),), ((5, 9), 200_000), ((0, 0),)),
@@ -637,6 +687,12 @@ QUESTIONS = (
         title="Reading two curves",
         points=2,
         kind="value",
+        hints=(
+            "At equal quality: draw a horizontal line at 31 dB. Where does it meet each curve?",
+            "The old codec has a point there. The new one's points are at 29 and 33 dB: 31 "
+            "lies half-way, and so does its rate.",
+            "The new rate is (0.14 + 0.36) / 2. How many per cent of the old one's 0.4 are saved?",
+        ),
         decimals=3,
         mistakes=(
             KnownMistake(
@@ -684,5 +740,14 @@ QUESTIONS = (
         title="What noise promises",
         points=3,
         kind="written",
+        hints=(
+            "Take both terms of the loss, and ask of each: what does training see, and what "
+            "does the file have?",
+            "Without noise, how small can latents become while the picture is still perfect? "
+            "And can a density be larger than 1?",
+            "Noise of width 1 has an error of the size of rounding, and the density of y + u "
+            "at a whole number is the probability of that number. What follows for each of "
+            "the two terms?",
+        ),
     ),
 )
