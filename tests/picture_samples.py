@@ -241,27 +241,32 @@ def tiff_samples() -> Iterator[Sample]:
                     array, photometric="minisblack", planarconfig="contig", extrasamples=[kind]
                 )
                 yield Sample(f"TIFF | {name} 8 | raw", content, shown)
-        for how_stored, more in {
-            "planes, raw": {},
-            "planes, zlib, predictor": {"compression": "zlib", "predictor": True},
-            "planes, tiles": {"tile": (16, 16)},
-            "planes, big-endian": {"byteorder": ">"},
-            "planes, BigTIFF": {"bigtiff": True},
-            "planes, strips": {"rowsperstrip": 2, "compression": "zlib"},
-        }.items():
-            planes = np.moveaxis(colors, 2, 0)
-            content = make.tiff(planes, photometric="rgb", planarconfig="separate", **more)
-            yield Sample(f"TIFF | RGB {bits} | {how_stored}", content, unit(colors, bits))
-        for name in ("Display P3", "Adobe RGB", "linear", "broken profile", "profile of grey"):
-            icc, convert = COLOURS[name]
-            content = make.tiff(colors, photometric="rgb", iccprofile=icc)
-            shown = convert(unit(colors, bits))
-            yield Sample(f"TIFF | RGB {bits} | opaque | {name}", content, shown, tolerance(name))
-        icc, convert = GREY_COLOURS["grey 1.8"]
-        content = make.tiff(grey[..., 0], photometric="minisblack", iccprofile=icc)
-        shown = rgb(convert(unit(grey, bits)))
-        yield Sample(f"TIFF | grey {bits} | opaque | grey 1.8", content, shown, 0.75)
+        yield from planar_and_profiled(bits)
     yield from wide_tiff_samples()
+
+
+def planar_and_profiled(bits: int) -> Iterator[Sample]:
+    grey, colors = levels(bits, 1), levels(bits, 3)
+    for how_stored, more in {
+        "planes, raw": {},
+        "planes, zlib, predictor": {"compression": "zlib", "predictor": True},
+        "planes, tiles": {"tile": (16, 16)},
+        "planes, big-endian": {"byteorder": ">"},
+        "planes, BigTIFF": {"bigtiff": True},
+        "planes, strips": {"rowsperstrip": 2, "compression": "zlib"},
+    }.items():
+        planes = np.moveaxis(colors, 2, 0)
+        content = make.tiff(planes, photometric="rgb", planarconfig="separate", **more)
+        yield Sample(f"TIFF | RGB {bits} | {how_stored}", content, unit(colors, bits))
+    for name in ("Display P3", "Adobe RGB", "linear", "broken profile", "profile of grey"):
+        icc, convert = COLOURS[name]
+        content = make.tiff(colors, photometric="rgb", iccprofile=icc)
+        shown = convert(unit(colors, bits))
+        yield Sample(f"TIFF | RGB {bits} | opaque | {name}", content, shown, tolerance(name))
+    icc, convert = GREY_COLOURS["grey 1.8"]
+    content = make.tiff(grey[..., 0], photometric="minisblack", iccprofile=icc)
+    shown = rgb(convert(unit(grey, bits)))
+    yield Sample(f"TIFF | grey {bits} | opaque | grey 1.8", content, shown, 0.75)
 
 
 def wide_tiff_samples() -> Iterator[Sample]:
