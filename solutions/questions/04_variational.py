@@ -232,6 +232,13 @@ QUESTIONS = (
         atol=1e-6,
         gradient_of=("mean", "log_variance"),
         inputs=(with_noise(some_codes), with_noise(one_code), with_noise(silent_and_narrow)),
+        hints=(
+            "Three numbers meet: a centre, a width, and randomness that somebody else has drawn. "
+            "Which of them is multiplied by which?",
+            "log_variance is ln σ², the noise is scaled by σ. How does one get from a logarithm of"
+            " a square to the number itself?",
+            "σ = exp(½ · log_variance); the result is mean + σ · noise.",
+        ),
         mistakes=(
             KnownMistake(
                 "variance-for-deviation",
@@ -271,6 +278,12 @@ QUESTIONS = (
         atol=1e-6,
         gradient_of=("mean", "log_variance"),
         inputs=(some_codes, one_code, silent_and_narrow),
+        hints=(
+            "The formula stands in the prompt for one number of a code. What happens to the n "
+            "numbers of a code, and what to the B codes?",
+            "μ² is mean squared, σ² is exp(log_variance), and ln σ² is log_variance itself.",
+            "Half of (mean² + exp(log_variance) − 1 − log_variance), added up along axis 1.",
+        ),
         mistakes=(
             mean_for_sum(
                 kl,
@@ -338,6 +351,12 @@ QUESTIONS = (
             lambda rng: prices(rng, whole(rng, 2, 6)),
             lambda rng: prices(rng, 1),
         ),
+        hints=(
+            "Two things change: the unit of information, and what the price is shared among.",
+            "One bit is ln 2 nats, so a price in nats is a larger or a smaller number of bits? And"
+            " all patches belong to one picture.",
+            "The sum of kl, divided by ln 2, divided by height · width.",
+        ),
         mistakes=(
             KnownMistake(
                 "nats",
@@ -393,6 +412,13 @@ QUESTIONS = (
             lambda rng: pictures(rng, *sizes(rng), float(rng.uniform(0.3, 0.9))),
             lambda rng: pictures(rng, 1, whole(rng, 3, 9), float(rng.uniform(1.5, 3))),
             lambda rng: pictures(rng, whole(rng, 2, 4), 1, float(rng.uniform(0.3, 0.9))),
+        ),
+        hints=(
+            "Write log p(x | y) of one picture first: a sum over pixels, and a constant that "
+            "depends on m and s only. Then subtract what the code costs.",
+            "m is x.shape[1]. The squared error is summed along axis 1, so that one number for "
+            "each picture is left.",
+            "−error / (2 s²) − (m/2) · ln(2π s²) − kl, of shape (B,).",
         ),
         mistakes=(
             KnownMistake(
@@ -451,6 +477,11 @@ QUESTIONS = (
                 ),
             ),
         ),
+        hints=(
+            "β is an exchange rate: squared error for one unit of KL. In which unit is KL?",
+            "KL is in nats. How many nats is one bit?",
+            "One bit is ln 2 nats, and each nat is worth β.",
+        ),
         mistakes=(
             KnownMistake("a-nat", 0.03, "That is what a nat is worth. A bit is ln 2 nats."),
             KnownMistake(
@@ -479,6 +510,13 @@ QUESTIONS = (
         atol=1e-6,
         untrained="it is a gradient itself",
         inputs=(draws, draws, one_draw),
+        hints=(
+            "For each draw there are two numbers, its error and its score (y − μ)/σ². What is done"
+            " with the two, and what then with the n results?",
+            "Divide by the variance, the square of deviation. Multiply draw by draw, before "
+            "anything is averaged.",
+            "The mean of errors · (y − mean) / deviation².",
+        ),
         mistakes=(
             KnownMistake(
                 "sign",
@@ -540,6 +578,13 @@ QUESTIONS = (
             ),
         ),
         inputs=(spectrum(0, 9, (4, 6)), spectrum(0, 0.5, (0.1, 0.2)), edges_of_the_water),
+        hints=(
+            "Two cases, above the level and not. For each write down bits and error, then find "
+            "what chooses between them element by element.",
+            "torch.where takes a condition and two alternatives. Below the level the logarithm "
+            "would be negative: it must not get into the result.",
+            "bits: where λ > θ, ½ log₂(λ/θ), else 0. error: where λ > θ, θ, else λ.",
+        ),
         mistakes=(
             KnownMistake(
                 "negative-bits",
@@ -578,6 +623,12 @@ QUESTIONS = (
         points=1,
         kind="choice",
         options="abcd",
+        hints=(
+            "What decides whether a unit is silent: its own variance, or what the others do?",
+            "The water level is β/2. Where is it when β is halved?",
+            "The level falls to half. Some variances that were under water are above it now, "
+            "others still are not; and the error of each paid number is the level.",
+        ),
         mistakes=(
             KnownMistake(
                 "once-dead",
@@ -608,6 +659,14 @@ QUESTIONS = (
         inputs=(
             lambda rng: network(rng, whole(rng, 2, 5), whole(rng, 7, 9), whole(rng, 2, 3)),
             lambda rng: network(rng, 1, whole(rng, 3, 5), whole(rng, 4, 5)),
+        ),
+        hints=(
+            "Do it in the order of the picture: layer, two halves, a draw, the other layer. The "
+            "price needs the two halves only.",
+            "chunk(2, dim=1) cuts the encoder's output into the mean and ln σ². The draw is as in "
+            "reparametrise, the price as in kl-to-prior.",
+            "x_hat = self.decoder(mean + exp(½ log_variance) · noise), and kl = ½ Σ (mean² + "
+            "exp(log_variance) − 1 − log_variance) along axis 1.",
         ),
         mistakes=(
             KnownMistake(
@@ -647,6 +706,13 @@ QUESTIONS = (
         atol=1e-6,
         untrained="rounding has no gradient; training uses noise in its place",
         inputs=(latents, latents, large_latents),
+        hints=(
+            "Follow one number: the encoder has y and u, the file has k only, the decoder has k "
+            "and u.",
+            "The encoder rounds what is left after subtracting u. The decoder puts back what was "
+            "subtracted.",
+            "k = round(y − u), and the decoder's code is k + u. Return both.",
+        ),
         mistakes=(
             out_of_step(
                 one_step_wrong(dithered, after=0),

@@ -175,9 +175,7 @@ def _show(
             got, expected = got[key], expected[key]
             part += f"[{key!r}]"
     results = {f"got{name}{part}": got, f"expected{name}{part}": expected}
-    inputs = dict(case.inputs)
-    config, weights = inputs.pop("config", {}), inputs.pop("weights", {})
-    return tuple(show_case(results, config | inputs | weights, found.index))
+    return tuple(show_case(results, _arguments(case, with_weights=True), found.index))
 
 
 def _case_to_show(fixture: Fixture, outcomes: Sequence[Outcome], passed: Sequence[bool]) -> int:
@@ -190,10 +188,18 @@ def _case_to_show(fixture: Fixture, outcomes: Sequence[Outcome], passed: Sequenc
 
 
 def _list_inputs(case: Case) -> str:
-    inputs = dict(case.inputs)
-    inputs.pop("weights", None)  # of a module, which gets them behind the scenes
-    inputs = inputs.pop("config", {}) | inputs
+    inputs = _arguments(case, with_weights=False)  # modules get them behind the scenes
     return ", ".join(f"{name}: {describe(value)}" for name, value in inputs.items())
+
+
+def _arguments(case: Case, with_weights: bool) -> dict[str, Any]:
+    """What an answer is called with; a module's configuration and weights each by its own name."""
+    inputs = dict(case.inputs)
+    config, weights = inputs.get("config"), inputs.get("weights")
+    if not (isinstance(config, dict) and isinstance(weights, dict)):
+        return inputs
+    del inputs["config"], inputs["weights"]
+    return config | inputs | (weights if with_weights else {})
 
 
 def _find_mistake(fixture: Fixture, outcomes: Sequence[Outcome]) -> Mistake:
