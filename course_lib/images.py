@@ -26,9 +26,10 @@ from tqdm.auto import tqdm
 from course_lib.errors import CourseWarning
 from course_lib.paths import atomic_write, check_output, data_dir, is_special
 from course_lib.pictures.files import FORMATS, check_head, decode_picture
-from course_lib.pictures.pixels import MAX_PIXELS, ImageError, as_rgb8, check_size
-
-__all__ = ["MAX_PIXELS", "ImageError", "as_rgb8", "check_size"]  # and all that stands here
+from course_lib.pictures.pixels import MAX_PIXELS as MAX_PIXELS
+from course_lib.pictures.pixels import ImageError as ImageError
+from course_lib.pictures.pixels import as_rgb8 as as_rgb8
+from course_lib.pictures.pixels import check_size as check_size
 
 _MAX_FILE_BYTES = 2**30  # more than any picture of 2^26 pixels needs, metadata included
 _WRITE_OPTIONS = {
