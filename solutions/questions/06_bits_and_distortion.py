@@ -118,6 +118,14 @@ def on_a_boundary(rng):
     return {"number": float(number), "low": 0.25, "width": 0.125, "p": p}
 
 
+def after_a_narrow_share(rng):
+    """Where a very wide share begins."""
+    p = np.full(whole(rng, 4, 8), 1 / 64)
+    wide = whole(rng, 1, len(p) - 1)
+    p[wide] += 1 - p.sum()
+    return {"number": float(0.25 + p[:wide].sum() / 8), "low": 0.25, "width": 0.125, "p": p}
+
+
 def matrix_size(low, high):
     return lambda rng: {"n": whole(rng, low, high)}
 
@@ -482,7 +490,7 @@ QUESTIONS = (
                 interval_and_number, ((9, 12), (between, 1 - 1e-6)), ((2, 3), (first, 1 - 1e-6))
             ),
             on_a_boundary,
-            on_a_boundary,
+            after_a_narrow_share,
         ),
         equivalents=(
             Equivalent(
