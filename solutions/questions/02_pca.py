@@ -289,6 +289,14 @@ QUESTIONS = (
                 ),
             ),
         ),
+        hints=(
+            "Two things happen before and after the decomposition: the mean patch goes "
+            "away, and it comes back.",
+            "Decompose x − m. The rows of the third result are directions, the strongest "
+            "first: keep k of them, v. A code is (x − m) @ v.T.",
+            "m = x.mean(dim=0), v = the first k rows of torch.linalg.svd(x - m, "
+            "full_matrices=False).Vh; then (x - m) @ v.T @ v, and add m.",
+        ),
         mistakes=(
             KnownMistake(
                 "not-centred",
@@ -352,6 +360,14 @@ QUESTIONS = (
             ),
             exact_casts(ADD_UP, "torch.zeros(1)"),
         ),
+        hints=(
+            "With k numbers the k largest eigenvalues are kept. What is left over adds up "
+            "to the answer for that k.",
+            "Sort from the smallest to the largest and add up: the running sums are what is "
+            "lost with d − 1, d − 2, …, 0 numbers. One entry is missing, and the order is "
+            "reversed.",
+            "torch.cat of a zero and the cumsum of the sorted eigenvalues, then flip(0).",
+        ),
         mistakes=(
             KnownMistake(
                 "kept",
@@ -403,6 +419,13 @@ QUESTIONS = (
                 (f"{LEFT} → left = W_out @ W - torch.eye(len(C))",),
             ),
             exact_casts(LEFT, "torch.eye(len(C))"),
+        ),
+        hints=(
+            "W'W x is what comes back of a patch, so (I − W'W) x is its error. What is the "
+            "mean of its squared length, given C?",
+            "With R = I − W'W the loss is the trace of R C Rᵀ. You need no trace: it is the "
+            "sum of all entries of (R C) times R, entry by entry.",
+            "R = torch.eye(len(C)) - W_out @ W; then ((R @ C) * R).sum().",
         ),
         mistakes=(
             no_gradient(
@@ -463,6 +486,12 @@ QUESTIONS = (
             ),
             exact_casts(DEVIATE, "torch.eye(len(products))"),
         ),
+        hints=(
+            "Which product holds the inner products of all pairs of columns?",
+            "W'ᵀW' is (m, m). For orthonormal columns it has ones on its diagonal and zeros "
+            "elsewhere: subtract just that.",
+            "(W_out.T @ W_out - torch.eye(m)).square().sum(), with m columns.",
+        ),
         mistakes=(
             KnownMistake(
                 "rows",
@@ -507,6 +536,15 @@ QUESTIONS = (
                 "The angles from one sheet to the other are those from the other to the one.",
                 ("def principal_angles(first, second): → def principal_angles(second, first):",),
             ),
+        ),
+        hints=(
+            "The vectors that you get are rows, and neither orthogonal nor of length 1. "
+            "First replace them by bases that are.",
+            "torch.linalg.qr takes columns: give it the transposes. The singular values of "
+            "A.T @ B are the cosines of the angles, and must not exceed 1 when arccos sees "
+            "them.",
+            "A, B = the .Q of torch.linalg.qr(first.T) and of second.T; "
+            "torch.linalg.svdvals(A.T @ B), .clamp(max=1), torch.arccos, torch.rad2deg.",
         ),
         mistakes=(
             KnownMistake(
@@ -573,6 +611,13 @@ QUESTIONS = (
             ),
             exact_casts(LEFT_OF_M, "torch.eye(len(C))"),
         ),
+        hints=(
+            "It is a sum of m losses, each of which you can already write.",
+            "The first j units are W[:j] and W_out[:, :j]. Go through j = 1 to m, m "
+            "included, and add the linear losses up.",
+            "for j in range(1, len(W) + 1): R = torch.eye(len(C)) - W_out[:, :j] @ W[:j]; "
+            "add ((R @ C) * R).sum() to the total.",
+        ),
         mistakes=(
             KnownMistake(
                 "all-units-only",
@@ -615,6 +660,13 @@ QUESTIONS = (
         points=1,
         kind="choice",
         options="abcd",
+        hints=(
+            "Compare what the two codes draw, and not their weights. Could other weights "
+            "draw just the same?",
+            "Put any invertible matrix A between W and the code, and its inverse between "
+            "the code and W'. What becomes of W'W?",
+            "(W'A⁻¹)(A W) = W'W: the loss is the same. Which answer says that?",
+        ),
         mistakes=(
             KnownMistake(
                 "not-converged",
@@ -650,6 +702,14 @@ QUESTIONS = (
                     for part, cast in parts
                 ),
             ),
+        ),
+        hints=(
+            "Make j a row of 2n numbers and k a column of n: broadcasting gives the matrix.",
+            "j + ½ stands in both functions. The sine fades, one half turn over all 2n "
+            "samples; the cosine has k + ½ half turns per n samples, and is shifted by n/2.",
+            "place = torch.arange(2 * n) + 0.5; k = torch.arange(n)[:, None] + 0.5; then "
+            "the three factors: math.sqrt(2 / n), torch.sin(math.pi / (2 * n) * place), and "
+            "the cosine of math.pi / n * (place + n / 2) * k.",
         ),
         mistakes=(
             KnownMistake(
@@ -698,6 +758,12 @@ QUESTIONS = (
         points=2,
         kind="value",
         decimals=2,
+        hints=(
+            "The gain is a ratio of variances in decibels. How many decibels is one bit?",
+            "Half the step is one bit more and a quarter of the squared error: a factor 4, "
+            "which is 6.02 dB.",
+            "The transform saves 13.9 / 6.02 bits of each pixel's 5.",
+        ),
         mistakes=(
             KnownMistake(
                 "three-db",
@@ -734,6 +800,13 @@ QUESTIONS = (
         points=1,
         kind="choice",
         options="abcd",
+        hints=(
+            "Ask of each sentence: optimal among which transforms, and on which data?",
+            "Lapped waves are linear and see two blocks. And on photographs that it was not "
+            "learned from, the KLT was behind the cosines.",
+            "Only one sentence names both limits: one block alone, and the data that it was "
+            "learned from.",
+        ),
         mistakes=(
             KnownMistake(
                 "all-linear",
