@@ -29,10 +29,15 @@ HIDDEN = ("hidden 1", "hidden 2")
 
 @pytest.fixture(scope="module")
 def asked():
-    """Question → the right answer, the fixtures that students have, and hidden ones."""
+    """Question → the right answer, the fixtures that students have, and hidden ones.
+
+    Of exercises that the sceptic has tried.
+    """
     found = {}
     for path in find_solutions(REPOSITORY):
         solution = load_solution(path)
+        if not {question.id for question in solution.questions} & set(WRONG):
+            continue
         answers = run_solution(solution)
         released = read_exercise(REPOSITORY / "exercises" / "expected" / f"{path.stem}.json")
         for question, public in zip(solution.questions, released.fixtures, strict=True):
