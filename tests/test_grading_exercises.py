@@ -50,6 +50,11 @@ def test_the_same_holds_for_inputs_of_other_seeds(solution, seed, answers):
     assert [(row.question, row.answer) for row in rows if not row.is_as_expected] == []
 
 
+@pytest.mark.parametrize("solution", SOLUTIONS, ids=by_name)
+def test_an_exercise_has_hints_on_every_question_or_on_none(solution):
+    assert len({bool(question.hints) for question in solution.questions}) == 1
+
+
 @pytest.mark.parametrize("solution, question", QUESTIONS, ids=by_name)
 def test_the_prompt_names_the_question_its_points_and_its_inputs(solution, question):
     by_hand = ", marked by hand" if question.kind == "written" else ""

@@ -184,11 +184,11 @@ def _unpack_mistake(packed: dict[str, Any], arrays: list[np.ndarray]) -> Mistake
 
 def _pack_outcome(outcome: Outcome, arrays: list[np.ndarray]) -> dict[str, Any]:
     """As `pack` would, without the empty fields, and without where it raised."""
-    parts = {name: value for name, value in vars(outcome).items() if name != "where"}
+    empty = {"gradients": {}, "changed": (), "error": None, "unsteady": "", "where": outcome.where}
     return {
         name: pack(value, arrays)
-        for name, value in parts.items()
-        if name == "output" or value not in ({}, (), None)
+        for name, value in vars(outcome).items()
+        if name == "output" or value != empty[name]
     }
 
 
