@@ -169,12 +169,12 @@ CODECS = {
         weights=_one_file_each(
             "balle2017",
             "7fb89c5ee65b881d5a2ede79d61abb26e7217dbc4158ec9905b8f0c18c82fd51",
-            "a6bf2095873728d0265677188ec86b83df327d12b247092a31ab1ef5a3e601ee",
-            "2ec5ab80d6b1788a48ed651187f9326f23be00e4222698b68063683fd90bd97b",
-            "37a7d3df72d421d0e8a97c46c9b0eeebb8329db015e284ef1cb7c7c7a029e852",
-            "fd71acb6dce10687081e2c518b185bf5ba26b2bc60a97aa9976d2676c68d4b12",
-            "f4c4119f33054eab697fd3c23d10b91caad4c5ce0ff8e3201ce5dbe03aaf6ee6",
-            "577bd1e9da83bd35de14ddb252e27d269165cf9ff23347c90816400812016610",
+            "e6bc23c6bf3c4936a6e31679ec696e9b4e0e775c7b46e4a3b38661f32d0138ea",
+            "e4c21f0a98fee0f488cb31697d9f1c6353ee9e530c707099e7cec95e737a141d",
+            "7502a3eec75593fa3e34103d22e26f3103feb3d9db6a78d9a33111a1a2bf3343",
+            "3ea450562d7c050b149fab7f53840a6fc87c87c6f82e75bcae52db15fbbc26ed",
+            "d1928871abfded0f00c8fea4bdb96f9c068ac07750983af8615ebd13db7eef9a",
+            "3943a13b0bcbb462aab3e76bb2f876dd395096f6e869580b594fc99c8dcd68c9",
         ),
     ),
     "balle2017-ms-ssim": Row(
