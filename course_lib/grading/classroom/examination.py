@@ -15,9 +15,9 @@ of them, which everybody has; there the hidden ones are put, once. Of a value or
 place counts at which there is one.
 """
 
+import contextlib
 import hmac
-import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from course_lib.grading.asking.fixtures import Case
@@ -92,7 +92,8 @@ def _anew(asked: _Asked) -> _Asked:
 
 
 def _raised(answer: Answer) -> bool:
-    return bool(answer.error) or any(outcome.error for outcome in answer.outcomes or ())
+    outcomes = answer.outcomes or ()
+    return bool(answer.error) or any(outcome.error is not None for outcome in outcomes)
 
 
 class Examination:
@@ -112,10 +113,9 @@ class Examination:
         self._had_chance: set[int] = set()  # cells that took too long on a busy machine
         self._given_works = False  # by itself
         self._places: dict[str, _At] = {}  # where questions were right for the public cases
-        self._deadline = 0.0
+        self._seconds_left = sandbox.limits.submission_seconds
 
     def run(self) -> Graded:
-        self._deadline = time.monotonic() + self._sandbox.limits.submission_seconds
         asked = [step.question for step in self._script.steps if step.kind == "ask"]
         public = {name: self._fixtures[name].cases for name in asked}
         results = self._put(public, self._mark_public, self._note_error)
@@ -183,7 +183,7 @@ class Examination:
         if not with_others:
             without = {at: found for at, found in without.items() if found.verdict == "TIMEOUT"}
         while not asked.is_through:
-            if time.monotonic() > self._deadline:
+            if self._seconds_left <= 0:
                 late = _Heard(Ended("TIMEOUT", LATE))
                 asked.heard = dict.fromkeys(asked.cases, late) | asked.heard
                 break
@@ -198,12 +198,13 @@ class Examination:
         asked.heard = unheard | asked.heard
         return asked.heard
 
-    def _open(self, alone: bool) -> Session:
-        began = time.monotonic()
-        session = self._sandbox.session(alone)
-        self._deadline += time.monotonic() - began  # it had to wait, and has used nothing
-        session.until = self._deadline
-        return session
+    @contextlib.contextmanager
+    def _open(self, alone: bool) -> Iterator[Session]:
+        """A session, whose time is taken off that of the submission."""
+        with self._sandbox.session(alone) as session:
+            session.budget = self._seconds_left
+            yield session
+        self._seconds_left -= session.used
 
     def _list_steps(self, cases: Collection[str], with_others: bool) -> list[tuple[int, Step]]:
         """The steps to take, with their places in the script."""

@@ -18,6 +18,7 @@ Reply = Answer | Ended
 
 _MEMORY_ERRORS = ("MemoryError", "can't allocate memory", "Cannot allocate memory")
 _NO_MEMORY = "it used too much memory"
+_WITHOUT_WORDS = "it raised an error that says nothing"
 _FITTED = "it is right for the public cases, but not for all of the hidden ones"
 _FITTED_HINT = (
     "Hidden cases have other sizes and numbers, all within what the text says. Look for what holds "
@@ -84,7 +85,7 @@ def _with_judgement(result: QuestionResult, judgement: Judgement) -> QuestionRes
         return replace(result, verdict="PASS", earned=result.points)
     return replace(
         result,
-        message=judgement.message,
+        message=judgement.message if judgement.message.strip() else _WITHOUT_WORDS,
         called_with=judgement.called_with,
         shown=judgement.shown,
         hint=judgement.hint,

@@ -15,7 +15,7 @@ class Limits:
     cell_seconds: float = 60
     question_seconds: float = 20
     total_seconds: int = 300  # of computing by all processes of one session
-    submission_seconds: float = 600  # by the clock: all sessions of a submission together
+    submission_seconds: float = 600  # used by all sessions of a submission together
     memory_bytes: int = 2**31  # beyond what Python and torch take
     disk_bytes: int = 2**26  # of files, which lie in memory
     processes: int = 64  # threads among them

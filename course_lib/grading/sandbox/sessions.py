@@ -247,7 +247,8 @@ class Session:
         self._ended: dict[str, Any] | None = None
         self._allowed = 0.0  # seconds, for the last request
         self.is_intact = True  # no code has changed Python's libraries, as far as they tell
-        self.until = math.inf  # when it ends at the latest, on `time.monotonic`'s clock
+        self.budget = math.inf  # seconds that it may use in all
+        self._began = time.monotonic()
         self.checked: tuple[str, ...] = ()  # questions that the last cell handed answers to
 
     def __enter__(self) -> "Session":
@@ -351,26 +352,33 @@ class Session:
             while received := self._lifeline.recv(4096):
                 said += received
         self._lifeline.close()
+        self._ended["used"] = time.monotonic() - self._began
         with contextlib.suppress(ValueError):
-            self._ended = json.loads(said)
+            self._ended |= json.loads(said)
         if self._group is not None:
             if self._group.ran_out:
-                self._ended = {"memory": True}
+                self._ended["memory"] = True
             self._group.remove()
         self._end_turn()
         return self._ended
+
+    @property
+    def used(self) -> float:
+        """The seconds that it has used in all, once it is closed: what counts of its time."""
+        return self.close()["used"]
 
     def _request(
         self, message: dict[str, Any], arrays: list, seconds: float
     ) -> tuple[dict[str, Any], list]:
         """The reply to a message; raises TooLarge, before it is sent, over the message alone."""
-        by_the_clock = seconds * (_BACKSTOP if self._is_watched else 1)
-        deadline = min(time.monotonic() + by_the_clock, self.until)
+        by_the_clock = _BACKSTOP if self._is_watched else 1
+        until = self._began + by_the_clock * self.budget
+        deadline = min(time.monotonic() + by_the_clock * seconds, until)
         number = secrets.token_hex(8)
         is_sent = False
         self._allowed = seconds
         with contextlib.suppress(OSError):  # the supervisor is gone; its session says why
-            self._lifeline.sendall(b"%g\n" % seconds)
+            self._lifeline.sendall(b"%g %g\n" % (seconds, self.budget))
         try:
             send_frame(self._connection, message | {"number": number}, arrays, deadline)
             is_sent = True
@@ -379,7 +387,7 @@ class Session:
                 reply, received = receive_frame(self._connection, deadline)  # that was no reply
         except TooLate as error:
             self.close()
-            if deadline == self.until:
+            if deadline == until:
                 raise Ended("TIMEOUT", LATE) from error
             raise _too_slow(seconds, self._is_watched) from error
         except TooLarge as error:
@@ -409,6 +417,8 @@ class Session:
             return Ended("LIMIT", f"it used more than {size:g} GiB of memory")
         if "seconds" in ended:
             return _too_slow(self._allowed, bool(ended.get("busy")))
+        if ended.get("late"):
+            return Ended("TIMEOUT", LATE)
         if "computed" in ended:
             total = self._limits.total_seconds
             return Ended("TIMEOUT", f"the notebook computed for more than {total} s in one run")

@@ -5,6 +5,7 @@ What the kernel tells of a process is bytes, in which students may have had a ha
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -57,11 +58,12 @@ class Usage(NamedTuple):
 def supervise(init: int, lifeline: int, limits: dict, is_sandboxed: bool) -> None:
     """Wait for the end of init, and bring it about when it is time; the grader is told how it was.
 
-    On the lifeline the grader sends a number, and a line end, for the seconds that what it asks for
-    next may take. Its end is the end of the session. The last word goes the other way:
-    ``{"status": …}`` as of a shell; ``{"memory": true}``; ``{"machine": true}``, when memory was
-    lost that is not the session's; ``{"seconds": …, "busy": …}``, what was used of time, and
-    whether the machine was busy; ``{"computed": …}``, in the session as a whole.
+    On the lifeline the grader sends lines of two numbers: the seconds that what it asks for next
+    may take, and those of the session as a whole. Its end is the end of the session. The last word
+    goes the other way: ``{"status": …}`` as of a shell; ``{"memory": true}``;
+    ``{"machine": true}``, when memory was lost that is not the session's; ``{"seconds": …, "busy":
+    …}``, what was used of time, and whether the machine was busy; ``{"computed": …}`` or ``{"late":
+    true}``, of the session as a whole; and ``"used"``, the seconds that count in all.
     """
     watch = _Watch(init, limits) if is_sandboxed else None
     watched = select.poll()
@@ -78,7 +80,7 @@ def supervise(init: int, lifeline: int, limits: dict, is_sandboxed: bool) -> Non
             if not lines:
                 break
             if watch:
-                watch.allow(float(lines[-1]))
+                watch.allow(*map(float, lines[-1].split()))
         done, status = os.waitpid(init, os.WNOHANG)
         if done:
             ended = {"status": os.waitstatus_to_exitcode(status)}
@@ -93,6 +95,8 @@ def supervise(init: int, lifeline: int, limits: dict, is_sandboxed: bool) -> Non
         os.waitpid(init, 0)  # returns when all below is gone too
         if watch and "lost" in ended:
             ended = watch.whose(ended["lost"])
+    if watch:
+        ended["used"] = watch.used
     with contextlib.suppress(OSError):
         os.write(lifeline, json.dumps(ended).encode())
 
@@ -109,10 +113,19 @@ class _Watch:
         self._most = 0.0  # seconds computed; what is counted may end between two looks
         self._books = _Books()
         self._allowed: float | None = None
+        self._allowed_in_all = math.inf
         self._since: Usage | None = None
+        self._until_now = Usage(0, 0, 0, 0)
 
-    def allow(self, seconds: float) -> None:
+    def allow(self, seconds: float, seconds_in_all: float) -> None:
         self._allowed, self._since = seconds, None  # from the next look on
+        self._allowed_in_all = seconds_in_all
+
+    @property
+    def used(self) -> float:
+        """The seconds that count so far; since the last look it may have waited as well."""
+        since = time.monotonic() - self._began - self._until_now.elapsed
+        return self._until_now.counted + since
 
     def look(self) -> dict:
         """Why the session must end; an empty dictionary if it need not."""
@@ -122,9 +135,11 @@ class _Watch:
         available = _available_bytes()
         if self._available - available > self._limits["memory_bytes"] + _MACHINE_MORE:
             return {"lost": available}
-        usage = self._usage(family)
+        self._until_now = usage = self._usage(family)
         if usage.computed > self._limits["total_seconds"]:
             return {"computed": usage.computed}
+        if usage.counted > self._allowed_in_all:
+            return {"late": True}
         if self._allowed is None:
             return {}
         if self._since is None:
