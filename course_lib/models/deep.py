@@ -3,8 +3,8 @@
     x → analysis → y → synthesis → x_hat
 
 A dense one sees a patch ``(B, num_pixels)`` and nothing around it. A convolutional one sees a whole
-picture ``(B, 1, H, W)``, and its code has num_units numbers for each block of 8×8 pixels, as many as
-a dense one of patches of that size: ``(B, num_units, H/8, W/8)``.
+picture ``(B, 1, H, W)``, and its code has num_units numbers for each block of 8×8 pixels, as many
+as a dense one of patches of that size: ``(B, num_units, H/8, W/8)``.
 
 With a shortcut, code and pixels are sums: what a linear autoencoder would say, and what the stack
 adds to it. The stack begins with adding nothing, so that training starts from PCA, if `start_from`
@@ -351,7 +351,7 @@ def num_parameters(module: nn.Module) -> int:
 def _stack(sizes: Sequence[int], config: DeepConfig) -> nn.Sequential:
     """Layers between the given sizes; all but the last with an activation."""
     layers = []
-    for n, m in itertools.pairwise(sizes):
+    for n, m in itertools.pairwise(sizes[:-1]):
         norm = [nn.LayerNorm(m)] if config.normalise else []
         layer = nn.Sequential(_linear(n, m, config), *norm, ACTIVATIONS[config.activation]())
         if config.residual and n == m:

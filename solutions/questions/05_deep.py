@@ -250,6 +250,13 @@ QUESTIONS = (
         title="How large is what comes out",
         points=2,
         kind="function",
+        hints=(
+            "Begin with a side of 5 pixels and a kernel of 3, and count the places by hand: once "
+            "for stride 1, once for stride 2.",
+            "With its rim a side has n + 2·padding pixels. The kernel can go (that − kernel) "
+            "pixels from where it begins; how many whole steps is this?",
+            "(height + 2 * padding - kernel) // stride + 1, and the same with the width.",
+        ),
         rtol=1e-5,
         atol=1e-6,
         inputs=(
@@ -297,6 +304,14 @@ QUESTIONS = (
         title="A convolution by hand",
         points=4,
         kind="gradient",
+        hints=(
+            "How many rows and columns come out? The size formula without padding tells. Then "
+            "think of one weight at a time: which pixels does it meet?",
+            "weights[i, j] meets x[i + r·stride, j + c·stride] for the number in row r and column"
+            " c: a slice of x with a step.",
+            "Add up weights[i, j] * x[i : i + stride * rows : stride, j : j + stride * columns : "
+            "stride] over all i and j.",
+        ),
         rtol=1e-5,
         atol=1e-6,
         gradient_of=("x", "weights"),
@@ -346,6 +361,14 @@ QUESTIONS = (
         title="What one number sees",
         points=3,
         kind="function",
+        hints=(
+            "Draw three layers of kernel 3 on paper, the last with one number. Mark what it "
+            "needs, layer by layer, down to the pixels.",
+            "Keep two numbers as you go from the first layer on: how many pixels are seen, and "
+            "how many pixels apart two neighbours are.",
+            "For each layer: seen = seen + (kernel - 1) * step, and after that step = step * "
+            "stride. Both begin at 1.",
+        ),
         rtol=1e-5,
         atol=1e-6,
         inputs=(
@@ -394,6 +417,14 @@ QUESTIONS = (
         title="A transposed convolution by hand",
         points=4,
         kind="gradient",
+        hints=(
+            "Begin with a single number of y: what does the picture look like? Then a second one,"
+            " stride pixels further on.",
+            "The picture has (h − 1)·stride + k rows. The number y[r, c] adds y[r, c] * weights "
+            "to the k × k pixels that begin at row r·stride.",
+            "Begin with zeros, loop over all numbers of y, and add to picture[r*stride : "
+            "r*stride+k, c*stride : c*stride+k]; torch.zeros lets gradients through.",
+        ),
         rtol=1e-5,
         atol=1e-6,
         gradient_of=("y", "weights"),
@@ -444,6 +475,13 @@ QUESTIONS = (
         title="Channels become pixels",
         points=3,
         kind="gradient",
+        hints=(
+            "Which axes does the result have, and which of the old ones make up each of them?",
+            "Take the channel axis apart into (C, block, block): channel, row offset, column "
+            "offset. Rows of the result are (h, row offset), columns (w, column offset).",
+            "x.reshape(B, C, block, block, h, w).permute(0, 1, 4, 2, 5, 3).reshape(B, C, h * "
+            "block, w * block).",
+        ),
         rtol=1e-5,
         atol=1e-6,
         gradient_of=("x",),
@@ -487,6 +525,14 @@ QUESTIONS = (
         title="Weights of a dense layer and of a convolution",
         points=3,
         kind="function",
+        hints=(
+            "How many numbers go in, how many come out, and what does one that comes out need?",
+            "Dense: every number that comes out has a weight for each number that goes in, and a "
+            "bias. Convolution: the same, but what goes in is what lies under the kernel, and all"
+            " places share.",
+            "(inputs + 1) * outputs for both; inputs and outputs are height·width·channels for "
+            "the dense layer, kernel²·channels_in and channels_out for the convolution.",
+        ),
         rtol=1e-5,
         atol=1e-6,
         inputs=(
@@ -536,6 +582,14 @@ QUESTIONS = (
         title="How large weights begin",
         points=2,
         kind="function",
+        hints=(
+            "Noise of variance 1 is there. By what do you multiply to get a variance of 2/n? And "
+            "what is n for a convolution?",
+            "A factor a makes the variance a². One output number is a sum over all input channels"
+            " and all places of the kernel.",
+            "n is noise.shape[1] times the two sides of the kernel, and the factor is the root of"
+            " 2 / n.",
+        ),
         rtol=1e-5,
         atol=1e-6,
         untrained="these are the weights before training",
@@ -577,6 +631,12 @@ QUESTIONS = (
         title="Half of He, twenty times",
         points=1,
         kind="choice",
+        hints=(
+            "What does one layer do to the gradient, if its weights are half as large?",
+            "Each layer multiplies it by half of what it would be. Twenty layers do so one after "
+            "the other.",
+            "2 to the power of 20 is 1,048,576.",
+        ),
         options="abcd",
         mistakes=(
             KnownMistake(
@@ -601,6 +661,13 @@ QUESTIONS = (
         title="Layer normalisation",
         points=3,
         kind="gradient",
+        hints=(
+            "Three steps, each for a row by itself: mean, variance, then what to do with them. "
+            "Which axis is a row?",
+            "dim=1 with keepdim=True gives one number for each row that fits h. The variance is "
+            "the mean of the squared distances from the mean.",
+            "(h - mean) / torch.sqrt(variance + 1e-5), times scale, plus shift.",
+        ),
         rtol=1e-5,
         atol=1e-6,
         gradient_of=("h", "scale", "shift"),
@@ -666,6 +733,13 @@ QUESTIONS = (
         title="A residual block",
         points=4,
         kind="module",
+        hints=(
+            "Two layers, and one path that goes round both. What has to hold for the sizes, so "
+            "that the sum is possible?",
+            "padding=kernel // 2 keeps the size. nn.init.zeros_ sets a weight or a bias to zero. "
+            "ReLU stands between the layers only.",
+            "return h + self.second(torch.relu(self.first(h))).",
+        ),
         rtol=1e-5,
         atol=1e-6,
         gradient_of=("h",),
