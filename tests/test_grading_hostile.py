@@ -1090,12 +1090,12 @@ ATTACKS = [
     ),
     Attack(
         "spinners that stay",
-        in_cell(SPIN + f"for _ in range(12):\n{FORK}        spin()", RIGHT),
+        in_cell(SPIN + f"for _ in range(4):\n{FORK}        spin()", RIGHT),
         "PASS/TIMEOUT",
     ),
     Attack(
         "spinners of a call",
-        called(f"for _ in range(12):\n{FORK}        spin()\nreturn x", before=SPIN),
+        called(f"for _ in range(4):\n{FORK}        spin()\nreturn x", before=SPIN),
         "FAIL/TIMEOUT",
     ),
     Attack(
@@ -1143,7 +1143,7 @@ ATTACKS = [
             ),
             "LIMIT/TIMEOUT",
         )
-        for name in (b"\xff\xfe\x80", b") R 1 1", b"x\nRssAnon: 0", b"\xed\xa0\x80 (")
+        for name in (b"\xff\xfe\x80 (",)
     ),
     Attack(
         "hogs without their first thread",

@@ -428,6 +428,15 @@ def test_memory_is_counted_of_a_process_whose_first_thread_has_ended(box):
     assert caught.value.verdict == "LIMIT"
 
 
+@pytest.mark.parametrize("name", [b"\xff\xfe\x80", b") R 1 1", b"x\nRssAnon: 0", b"\xed\xa0\x80 ("])
+def test_whatever_a_process_calls_itself_its_memory_is_counted(name, box):
+    rename = f"        import ctypes\n        ctypes.CDLL(None).prctl(15, {name!r}, 0, 0, 0)\n"
+    hog = "        x = b'x' * 2**26\n        time.sleep(9)\ntime.sleep(9)"
+    with box.session() as session, pytest.raises(Ended) as caught:
+        session.run(f"{FORKED}{rename}{hog}", "a cell")
+    assert caught.value.verdict == "LIMIT"
+
+
 def test_page_tables_and_huge_pages_belong_to_a_processs_memory(tmp_path, monkeypatch):
     status = b"Name:\t\xff\xfe\nVmRSS:\t 90 kB\nRssAnon:\t 10 kB\nRssFile:\t 80 kB\n"
     status += b"RssShmem:\t 3 kB\nVmPTE:\t 20 kB\nVmSwap:\t 4 kB\nHugetlbPages:\t 2048 kB\n"
