@@ -14,7 +14,7 @@ from course_lib.grading.authoring.mistakes import (
     whole,
     without_graph,
 )
-from course_lib.grading.authoring.questions import KnownMistake, Question
+from course_lib.grading.authoring.questions import Equivalent, KnownMistake, Question
 
 # ------------------------------------------------------------------------------ inputs
 
@@ -40,6 +40,12 @@ def one_of_each(rng):
     kept[0, whole(rng, 0, n - 1)] = True
     kept[1] = True
     return {"x": uniform(rng, 2, n, low=-1), "kept": kept}
+
+
+def below_zero(rng):
+    """Patches whose mean was taken away have pixels below zero, and so may be their level."""
+    drawn = patches_and_kept((2, 4), (4, 6), 0.5)(rng)
+    return drawn | {"x": -0.1 - drawn["x"]}
 
 
 def spoilt_and_weights(batch, num_pixels, num_units):
@@ -107,6 +113,14 @@ def code_and_winners(batch, num_units, k):
     return draw
 
 
+def nearly_equal(rng):
+    """Magnitudes that only differ in their fifth digit."""
+    size, m = whole(rng, 2, 4), whole(rng, 4, 8)
+    ranks = torch.stack([torch.tensor(rng.permutation(m)) for _ in range(size)])
+    signs = 1 - 2 * (uniform(rng, size, m) < 0.5).float()
+    return {"y": signs * (1 + 5e-5 * ranks), "k": whole(rng, 1, m - 1)}
+
+
 def all_winners(rng):
     m = whole(rng, 3, 6)
     return {"y": normal(rng, whole(rng, 2, 4), m), "k": m}
@@ -115,7 +129,7 @@ def all_winners(rng):
 def activities(batch, num_units, low=0.02, high=0.98):
     def draw(rng):
         y = uniform(rng, whole(rng, *batch), whole(rng, *num_units), low=low, high=high)
-        return {"y": y, "target": float(rng.uniform(0.02, 0.4))}
+        return {"y": y.double(), "target": float(rng.uniform(0.02, 0.4))}
 
     return draw
 
@@ -125,7 +139,7 @@ def covariance_and_floor(size, floor):
         n = whole(rng, *size)
         rows = normal(rng, 3 * n, n)
         return {
-            "covariance": rows.T @ rows / (3 * n),
+            "covariance": (rows.T @ rows / (3 * n)).double(),
             "floor": float(floor * rng.uniform(0.7, 1.4)),
         }
 
@@ -137,7 +151,10 @@ def flat_direction(rng):
     n = whole(rng, 3, 5)
     rows = normal(rng, 3 * n, n)
     rows = rows - rows.mean(dim=1, keepdim=True)
-    return {"covariance": rows.T @ rows / (3 * n), "floor": float(rng.uniform(0.05, 0.2))}
+    return {
+        "covariance": (rows.T @ rows / (3 * n)).double(),
+        "floor": float(rng.uniform(0.05, 0.2)),
+    }
 
 
 # ---------------------------------------------------------------------------- mistakes
@@ -227,6 +244,25 @@ def whitening(covariance, floor, *, strength=lambda v, f: (v + f) ** -0.5, back=
     return directions @ scaled if back else scaled
 
 
+# ------------------------------------------------------- changes that leave an answer right
+
+
+def casts(statement, part, end=""):
+    """The statement with a part of it, which holds nothing but small whole numbers, cast."""
+    return tuple(
+        f"{statement} → {statement.replace(part, f'{part}.to(torch.{kind}).float(){end}', 1)}"
+        for kind in ("int8", "int16", "uint8", "float16")
+    )
+
+
+TOTAL = "total = torch.zeros(stride * (count - 1) + size)"
+TIMES = "times = torch.zeros_like(total)"
+PUT_BACK = "return torch.zeros_like(y).scatter(1, winners, y.gather(1, winners))"
+LOSS = "return (x - x_hat).square().sum(dim=1).mean()"
+DISTANCES = "distances = (x_tilde[:, None] - points).square().sum(dim=2)"
+WHITEN = "return directions @ torch.diag((variances + floor) ** (-0.5)) @ directions.T"
+COUNT_SETS = "bits_for_where = math.log2(math.comb(128, 8))"
+
 # --------------------------------------------------------------------------- questions
 
 QUESTIONS = (
@@ -235,11 +271,19 @@ QUESTIONS = (
         title="Hide pixels",
         points=2,
         kind="function",
+        hints=(
+            "What may a hidden pixel tell about itself? Nothing: so its level comes from "
+            "the others.",
+            "Sum over the kept pixels of each patch, and divide by how many they are: two "
+            "sums along axis 1. x * kept is zero where nothing is kept.",
+            "torch.where(kept, x, level), where level is (B, 1): keep the axis by keepdim=True.",
+        ),
         untrained="What is hidden belongs to the data.",
         inputs=(
             *cases(patches_and_kept, ((3, 5), (6, 9), 0.6), ((1, 1), (2, 5), 0.4)),
             *cases(patches_and_kept, ((2, 4), (4, 6), 1.1)),
             one_of_each,
+            below_zero,
         ),
         mistakes=(
             KnownMistake(
@@ -278,12 +322,28 @@ QUESTIONS = (
         title="The loss of a denoising autoencoder",
         points=3,
         kind="gradient",
+        hints=(
+            "Two patches go into the function. Only one of them is seen by the network.",
+            "Encode x_tilde: y = relu(x_tilde @ W.T + b). Decode y. The other patch, x, is "
+            "what the result is compared with.",
+            "(x - x_hat) squared, summed along dim=1, then the mean; and nothing that cuts "
+            "the graph.",
+        ),
         gradient_of=("W", "b", "W_out", "b_out"),
         inputs=cases(
             spoilt_and_weights,
             ((3, 5), (6, 8), (3, 5)),
             ((1, 1), (2, 4), (6, 8)),
             ((2, 3), (1, 1), (2, 4)),
+        ),
+        equivalents=(
+            Equivalent(
+                "A square does not know which was subtracted; the mean takes all that is left.",
+                (
+                    f"{LOSS} → return (x_hat - x).square().sum(dim=1).mean()",
+                    f"{LOSS} → return (x - x_hat).square().sum(dim=1, keepdim=True).mean()",
+                ),
+            ),
         ),
         mistakes=(
             KnownMistake(
@@ -334,11 +394,17 @@ QUESTIONS = (
         title="How far to trust a direction",
         points=2,
         kind="function",
+        hints=(
+            "Noise and patch are independent, so their variances add up.",
+            "The noisy patch has the variance λ + σ² along that direction. Which part of it "
+            "is of the clean one?",
+            "variances divided by (variances + sigma squared).",
+        ),
         untrained="Nothing is trained here: this is the exact answer.",
         rtol=1e-5,
         atol=1e-8,
         inputs=(
-            *cases(spread_and_sigma, ((4, 7), 0.1, 0.4), ((1, 1), 1.5, 3), ((2, 5), 0.005, 0.02)),
+            *cases(spread_and_sigma, ((4, 14), 0.1, 0.4), ((1, 1), 1.5, 3), ((2, 12), 0.005, 0.02)),
             nothing_to_lose,
         ),
         mistakes=(
@@ -377,6 +443,14 @@ QUESTIONS = (
         title="The best of all denoisers",
         points=3,
         kind="function",
+        hints=(
+            "It is a weighted mean of the points, with other weights for each x̃.",
+            "You need all distances: x_tilde[:, None] - points is (B, count, n). Square, "
+            "sum over the last axis. Weights of sum 1 from exponents: that is what softmax "
+            "does.",
+            "weights = torch.softmax(-distances / (2 * sigma**2), dim=1), and the mean is "
+            "weights @ points.",
+        ),
         untrained="Nothing is trained here: this is the exact answer.",
         inputs=cases(
             noisy_and_points,
@@ -384,6 +458,12 @@ QUESTIONS = (
             ((1, 1), (2, 3), (3, 5), 1.5),
             ((2, 4), (3, 5), (1, 1), 0.4),
             ((2, 3), (3, 5), (2, 3), 0.5, 30.0),
+        ),
+        equivalents=(
+            Equivalent(
+                "A square does not know which was subtracted.",
+                (f"{DISTANCES} → distances = (points - x_tilde[:, None]).square().sum(dim=2)",),
+            ),
         ),
         mistakes=(
             KnownMistake(
@@ -434,11 +514,28 @@ QUESTIONS = (
         title="Windows that overlap",
         points=3,
         kind="function",
+        hints=(
+            "Keep two rows of samples: what was added up, and how many windows were added.",
+            "Window i covers the slice from i * stride to i * stride + size. Add the window "
+            "to one row there, and 1 to the other.",
+            "Both rows have stride * (count - 1) + size samples; return total / times.",
+        ),
         untrained="Windows are averaged to be looked at.",
         inputs=(
             *cases(windows_and_stride, ((4, 6), (4, 6), (1, 2)), ((1, 1), (2, 5), (1, 2))),
             *cases(windows_and_stride, ((2, 4), (1, 1), (1, 1)), ((3, 5), (5, 8), (2, 3))),
             side_by_side,
+        ),
+        equivalents=(
+            Equivalent(
+                "It begins with zeros, and counts to less than a hundred.",
+                (
+                    *casts(TOTAL, TOTAL.removeprefix("total = ")),
+                    *casts(TIMES, "torch.zeros_like(total)"),
+                    *casts(TIMES, "total"),
+                    *casts("return total / times", "times"),
+                ),
+            ),
         ),
         mistakes=(
             KnownMistake(
@@ -473,10 +570,46 @@ QUESTIONS = (
         title="The winners",
         points=3,
         kind="gradient",
+        hints=(
+            "Who wins depends on magnitudes; what the winners have to say, on y itself.",
+            "y.abs().topk(k, dim=1).indices tells the places of the winners of each row. "
+            "y.gather(1, …) takes their values.",
+            "torch.zeros_like(y).scatter(1, places, values) puts them back.",
+        ),
         gradient_of=("y",),
         inputs=(
             *cases(code_and_winners, ((3, 5), (6, 9), (2, 4)), ((1, 1), (3, 6), (1, 1))),
             all_winners,
+            nearly_equal,
+        ),
+        equivalents=(
+            Equivalent(
+                "Axis 1 is the last, and topk takes the last unless told otherwise.",
+                (
+                    "winners = y.abs().topk(k, dim=1).indices → winners = y.abs().topk(k).indices",
+                    f"{PUT_BACK} → return torch.zeros_like(y).scatter(-1, winners, "
+                    "y.gather(1, winners))",
+                    f"{PUT_BACK} → return torch.zeros_like(y).scatter(1, winners, "
+                    "y.gather(-1, winners))",
+                ),
+            ),
+            Equivalent(
+                "Zeros are zeros, whatever they were made like.",
+                (
+                    *casts(PUT_BACK, "torch.zeros_like(y)"),
+                    *casts(PUT_BACK, "y"),
+                    f"{PUT_BACK} → {PUT_BACK.replace('like(y)', 'like(abs(y))')}",
+                    f"{PUT_BACK} → {PUT_BACK.replace('like(y)', 'like(y.detach())')}",
+                ),
+            ),
+            Equivalent(
+                "Squares rank as magnitudes do, and ranks have no gradient.",
+                tuple(
+                    "winners = y.abs().topk(k, dim=1).indices → "
+                    f"winners = y.{rank}.topk(k, dim=1).indices"
+                    for rank in ("square()", "abs().detach()", "detach().abs()")
+                ),
+            ),
         ),
         mistakes=(
             KnownMistake(
@@ -519,13 +652,28 @@ QUESTIONS = (
         title="A price for being active too often",
         points=3,
         kind="gradient",
+        hints=(
+            "ρ̂ has one number for each unit. Along which axis is it a mean?",
+            "mean = y.mean(dim=0). Then write the formula as it stands, with 1 - mean for "
+            "how often a unit is silent.",
+            "Both terms, each with torch.log of a ratio that has the target above the line; "
+            "sum over the units.",
+        ),
         gradient_of=("y",),
+        rtol=2e-7,
+        atol=1e-8,
         inputs=cases(
             activities,
             ((3, 6), (4, 6)),
             ((1, 1), (2, 4)),
             ((2, 5), (1, 1)),
             ((2, 4), (2, 4), 0.001, 0.05),
+        ),
+        equivalents=(
+            Equivalent(
+                "The sum is over all units, along whatever axes.",
+                ("mean = y.mean(dim=0) → mean = y.mean(dim=0, keepdim=True)",),
+            ),
         ),
         mistakes=(
             KnownMistake(
@@ -572,10 +720,26 @@ QUESTIONS = (
         title="Make all directions equally strong",
         points=3,
         kind="function",
+        hints=(
+            "In the eigenvectors the covariance is diagonal, and each direction can be "
+            "divided by itself.",
+            "The matrix is directions · diagonal · directionsᵀ. On the diagonal stands one "
+            "over the root of λ + floor.",
+            "variances, directions = torch.linalg.eigh(covariance), then directions @ "
+            "torch.diag(…) @ directions.T.",
+        ),
         untrained="Whitening is computed once, before training.",
         inputs=(
             *cases(covariance_and_floor, ((3, 5), 0.1), ((1, 1), 0.3), ((2, 4), 2.0)),
             flat_direction,
+        ),
+        rtol=1e-6,
+        atol=1e-7,
+        equivalents=(
+            Equivalent(
+                "One half is exact in 16 bits.",
+                (f"{WHITEN} → {WHITEN.replace('(-0.5)', 'np.float16(-0.5)')}",),
+            ),
         ),
         mistakes=(
             KnownMistake(
@@ -614,7 +778,18 @@ QUESTIONS = (
         title="Saying where costs bits",
         points=2,
         kind="value",
+        hints=(
+            "If all choices are equally likely, one of N takes log₂ N bits. What is N?",
+            "N is the number of sets of 8 among 128, in no order: a binomial coefficient.",
+            "math.comb(128, 8) counts them; take math.log2 of it.",
+        ),
         decimals=2,
+        equivalents=(
+            Equivalent(
+                "Of more than 10¹² sets, a millionth of one is nothing.",
+                (f"{COUNT_SETS} → bits_for_where = math.log2(math.comb(128, 8) + 1e-06)",),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "one-by-one",
@@ -650,6 +825,12 @@ QUESTIONS = (
         title="A denoiser without noise",
         points=1,
         kind="choice",
+        hints=(
+            "The network does not know whether there is noise. What does it believe?",
+            "Fine detail of low contrast looks like noise of σ = 0.1. What does the network "
+            "do with it?",
+            'Lecture 3 has a cell that measures it: the check of "It knows one noise".',
+        ),
         options="abcd",
         mistakes=(
             KnownMistake(
