@@ -107,11 +107,15 @@ def edges_of_the_water(rng):
 
 
 def network(rng, batch, num_pixels, num_codes):
+    encoder = normal(rng, 2 * num_codes, num_pixels, scale=0.5)
+    bias = normal(rng, 2 * num_codes)
+    encoder[[0, num_codes]] *= 0.1  # one number near the prior's mean, and narrow
+    bias[[0, num_codes]] = torch.tensor([0.1, -2.0])
     return {
         "config": {"num_pixels": num_pixels, "num_codes": num_codes},
         "weights": {
-            "encoder.weight": normal(rng, 2 * num_codes, num_pixels, scale=0.5),
-            "encoder.bias": normal(rng, 2 * num_codes),
+            "encoder.weight": encoder,
+            "encoder.bias": bias,
             "decoder.weight": normal(rng, num_pixels, num_codes),
             "decoder.bias": normal(rng, num_pixels),
         },

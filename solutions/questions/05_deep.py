@@ -15,7 +15,7 @@ from course_lib.grading.authoring.mistakes import (
     whole,
     without_graph,
 )
-from course_lib.grading.authoring.questions import KnownMistake, Question
+from course_lib.grading.authoring.questions import Equivalent, KnownMistake, Question
 
 # ------------------------------------------------------------------------------ inputs
 
@@ -57,8 +57,7 @@ def under_a_kernel(rng, stride, size, spare, rows, columns):
     }
 
 
-def stamped(rng, stride, size):
-    height, width = whole(rng, 2, 3), whole(rng, 4, 5)
+def stamped(rng, stride, size, height, width):
     return {
         "y": normal(rng, height, width),
         "weights": normal(rng, size, size),
@@ -93,8 +92,8 @@ def many_layers(rng):
     return {"kernels": [whole(rng, 3, 5) for _ in range(depth)], "strides": [2] * depth}
 
 
-def channels_for_pixels(rng, batch, channels, block):
-    height, width = whole(rng, 2, 3), whole(rng, 4, 5)
+def channels_for_pixels(rng, batch, channels, block, height=(2, 3), width=(4, 5)):
+    height, width = whole(rng, *height), whole(rng, *width)
     return {"x": normal(rng, batch, channels * block**2, height, width), "block": block}
 
 
@@ -134,8 +133,7 @@ def flat_and_faint(rng):
     return drawn
 
 
-def block(rng, batch):
-    channels, kernel = whole(rng, 2, 3), 2 * whole(rng, 1, 2) + 1
+def block(rng, batch, channels, kernel):
     shape = channels, channels, kernel, kernel
     return {
         "config": {"channels": channels, "kernel": kernel},
@@ -317,9 +315,18 @@ QUESTIONS = (
         gradient_of=("x", "weights"),
         inputs=(
             lambda rng: under_a_kernel(rng, 2, 3, 1, whole(rng, 2, 3), whole(rng, 4, 5)),
-            lambda rng: under_a_kernel(rng, 1, 2, 0, whole(rng, 4, 5), whole(rng, 2, 3)),
+            lambda rng: under_a_kernel(rng, 1, 2, 0, whole(rng, 7, 9), whole(rng, 2, 3)),
             lambda rng: under_a_kernel(rng, 3, 2, 2, whole(rng, 2, 3), whole(rng, 3, 4)),
             lambda rng: under_a_kernel(rng, whole(rng, 2, 3), whole(rng, 1, 4), 0, 1, 1),
+        ),
+        equivalents=(
+            Equivalent(
+                "Zero is zero in every type.",
+                (
+                    "total = torch.zeros(rows, columns) → total = torch.zeros(rows, "
+                    "columns).to(…).float()",
+                ),
+            ),
         ),
         mistakes=(
             KnownMistake(
@@ -377,6 +384,17 @@ QUESTIONS = (
             one_layer,
             many_layers,
         ),
+        equivalents=(
+            Equivalent(
+                "A stack has as many kernels as strides.",
+                (
+                    "for kernel, stride in zip(kernels, strides, strict=True): → for kernel, "
+                    "stride in zip(kernels, strides):",
+                    "for kernel, stride in zip(kernels, strides, strict=True): → for kernel, "
+                    "stride in zip(kernels, strides, strict=False):",
+                ),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "strides-ignored",
@@ -429,10 +447,21 @@ QUESTIONS = (
         atol=1e-6,
         gradient_of=("y", "weights"),
         inputs=(
-            lambda rng: stamped(rng, 2, whole(rng, 3, 4)),
-            lambda rng: stamped(rng, whole(rng, 3, 4), 2),
-            lambda rng: stamped(rng, 1, whole(rng, 2, 3)),
+            lambda rng: stamped(rng, 2, whole(rng, 3, 4), whole(rng, 2, 3), whole(rng, 4, 5)),
+            lambda rng: stamped(rng, whole(rng, 3, 4), 2, whole(rng, 5, 6), whole(rng, 2, 3)),
+            lambda rng: stamped(rng, 1, whole(rng, 2, 3), whole(rng, 3, 4), whole(rng, 9, 11)),
             one_stamp,
+        ),
+        equivalents=(
+            Equivalent(
+                "Zero is zero in every type.",
+                (
+                    "picture = torch.zeros(rows, columns) → picture = torch.zeros(rows, "
+                    "columns).to(…).float()",
+                    "stamp = torch.zeros(rows, columns) → stamp = torch.zeros(rows, "
+                    "columns).to(…).float()",
+                ),
+            ),
         ),
         mistakes=(
             KnownMistake(
@@ -488,7 +517,18 @@ QUESTIONS = (
         inputs=(
             lambda rng: channels_for_pixels(rng, whole(rng, 2, 3), 1, 2),
             lambda rng: channels_for_pixels(rng, 1, whole(rng, 2, 3), whole(rng, 2, 3)),
-            lambda rng: channels_for_pixels(rng, 2, whole(rng, 2, 3), 1),
+            lambda rng: channels_for_pixels(rng, 2, whole(rng, 2, 3), 1, (4, 5), (2, 3)),
+            lambda rng: channels_for_pixels(rng, 2, whole(rng, 3, 4), 2, (1, 2), (6, 7)),
+        ),
+        equivalents=(
+            Equivalent(
+                "The two first axes stay side by side, and are joined as they were split.",
+                (
+                    "parts = x.reshape(batch, channels // block ** 2, block, block, height, "
+                    "width) → parts = x.reshape(channels // block ** 2, batch, block, block, "
+                    "height, width)",
+                ),
+            ),
         ),
         mistakes=(
             KnownMistake(
@@ -539,6 +579,15 @@ QUESTIONS = (
             two_pictures,
             lambda rng: two_pictures(rng, largest=200, kernels=(2, 4)),
             one_channel,
+        ),
+        equivalents=(
+            Equivalent(
+                "A picture has as many pixels lying down.",
+                (
+                    "def parameters(height, width, channels_in, channels_out, kernel): → def "
+                    "parameters(width, height, channels_in, channels_out, kernel):",
+                ),
+            ),
         ),
         mistakes=(
             KnownMistake(
@@ -597,6 +646,16 @@ QUESTIONS = (
             lambda rng: kernels(rng, whole(rng, 2, 3), whole(rng, 4, 5), 3),
             lambda rng: kernels(rng, 1, whole(rng, 2, 3), whole(rng, 1, 2)),
             lambda rng: kernels(rng, whole(rng, 3, 4), 1, whole(rng, 2, 4)),
+        ),
+        equivalents=(
+            Equivalent(
+                "Only the size of one filter is asked for, and all have the same.",
+                (
+                    "num_inputs = noise[0].numel() → num_inputs = noise.to(…).float()[0].numel()",
+                    "num_inputs = noise[0].numel() → num_inputs = abs(noise)[0].numel()",
+                    "num_inputs = noise[0].numel() → num_inputs = noise[-1].numel()",
+                ),
+            ),
         ),
         mistakes=(
             KnownMistake(
@@ -676,6 +735,25 @@ QUESTIONS = (
             lambda rng: rows(rng, 1, scale=5),
             flat_and_faint,
         ),
+        equivalents=(
+            Equivalent(
+                "The square of a difference does not know which was subtracted.",
+                (
+                    "variance = (h - mean).square().mean(dim=1, keepdim=True) → variance = (mean -"
+                    " h).square().mean(dim=1, keepdim=True)",
+                ),
+            ),
+            Equivalent(
+                "Differences to the mean add up to zero, so to first order the variance does not "
+                "move with it.",
+                (
+                    "variance = (h - mean).square().mean(dim=1, keepdim=True) → variance = (h - "
+                    "mean.to(torch.float16).float()).square().mean(dim=1, keepdim=True)",
+                    "variance = (h - mean).square().mean(dim=1, keepdim=True) → variance = (h - "
+                    "mean.detach()).square().mean(dim=1, keepdim=True)",
+                ),
+            ),
+        ),
         mistakes=(
             KnownMistake(
                 "over-the-batch",
@@ -736,16 +814,28 @@ QUESTIONS = (
         hints=(
             "Two layers, and one path that goes round both. What has to hold for the sizes, so "
             "that the sum is possible?",
-            "padding=kernel // 2 keeps the size. nn.init.zeros_ sets a weight or a bias to zero. "
-            "ReLU stands between the layers only.",
+            "padding=kernel // 2 keeps the size. ReLU stands between the layers only.",
             "return h + self.second(torch.relu(self.first(h))).",
         ),
         rtol=1e-5,
         atol=1e-6,
         gradient_of=("h",),
         inputs=(
-            lambda rng: block(rng, whole(rng, 2, 3)),
-            lambda rng: block(rng, 1),
+            lambda rng: block(rng, whole(rng, 2, 3), whole(rng, 2, 3), 3),
+            lambda rng: block(rng, 1, whole(rng, 4, 5), 2 * whole(rng, 2, 3) + 1),
+            lambda rng: block(rng, 2, 1, 1),
+        ),
+        equivalents=(
+            Equivalent(
+                "The kernel is odd.",
+                (
+                    "self.first = nn.Conv2d(channels, channels, kernel, padding=kernel // 2) → "
+                    "self.first = nn.Conv2d(channels, channels, kernel, padding=(kernel - 1) // 2)",
+                    "self.second = nn.Conv2d(channels, channels, kernel, padding=kernel // 2) → "
+                    "self.second = nn.Conv2d(channels, channels, kernel, padding=(kernel - 1) // "
+                    "2)",
+                ),
+            ),
         ),
         mistakes=(
             KnownMistake(
