@@ -44,6 +44,15 @@ def pytest_configure(config: pytest.Config) -> None:
     socket.getaddrinfo = lambda host, *rest, **named: getaddrinfo(_local(host), *rest, **named)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that are known to fail at this commit are run and told, and do not stop the others."""
+    lines = (Path(__file__).parent / "known_failures.txt").read_text(encoding="utf-8").splitlines()
+    known = tuple(line for line in lines if line and not line.startswith("#"))
+    for item in items:
+        if item.nodeid.startswith(known):
+            item.add_marker(pytest.mark.xfail(reason="listed in tests/known_failures.txt"))
+
+
 def _local(address, family: int = socket.AF_INET):
     """The address itself, if it is on this machine."""
     if family not in (socket.AF_INET, socket.AF_INET6):
