@@ -36,7 +36,7 @@ def test_a_gpu_is_preferred(monkeypatch, cuda, mps, expected):
 )
 def test_bfloat16_only_where_the_processor_has_it(monkeypatch, flags, expected):
     monkeypatch.setattr(device.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(device.Path, "read_text", lambda self: flags)
+    monkeypatch.setattr(device.Path, "read_text", lambda self, **_: flags)
     device._processor_has_bfloat16.cache_clear()
     assert device.autocast_dtype("cpu") == expected
     device._processor_has_bfloat16.cache_clear()
