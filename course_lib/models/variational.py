@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.errors import InputError
+from course_lib.models.autoencoders import check_rows
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class VariationalAutoencoder(nn.Module):
         Raises:
             InputError: not ``(B, num_pixels)``, or not floats.
         """
-        _check_rows("pictures", x, self.config.num_pixels)
+        check_rows("pictures", x, self.config.num_pixels)
         return Posterior(*self.encoder(x).chunk(2, dim=1))
 
     def synthesis(self, y: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class VariationalAutoencoder(nn.Module):
         Raises:
             InputError: not ``(B, num_units)``, or not floats.
         """
-        _check_rows("codes", y, self.config.num_units)
+        check_rows("codes", y, self.config.num_units)
         return self.decoder(y)
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Drawn:
@@ -184,11 +185,3 @@ def _layers(num_inputs: int, num_hidden: int, num_outputs: int) -> nn.Sequential
     return nn.Sequential(
         nn.Linear(num_inputs, num_hidden), nn.SiLU(), nn.Linear(num_hidden, num_outputs)
     )
-
-
-def _check_rows(what: str, tensor: Tensor, size: int) -> None:
-    if tensor.ndim != 2 or tensor.shape[1] != size or not tensor.is_floating_point():
-        raise InputError(
-            f"Got {what} of shape {tuple(tensor.shape)} and type {tensor.dtype}; expected floats "
-            f"(B, {size}). Flatten pictures, and divide 8-bit pixels by 255."
-        )
